@@ -1,0 +1,44 @@
+# Every target sets up .venv first; that does nothing when it is current.
+
+PYTHON ?= python3
+CORES ?= $(shell nproc)
+BIN := .venv/bin
+
+.PHONY: help setup demo test check format clean
+
+help:
+	@echo "make demo      make synthetic radiographs and run the whole workflow on them"
+	@echo "make test      run the tests (and the checks)"
+	@echo "make check     format, lint, types, workflow lint"
+	@echo "make format    format the code"
+	@echo "make setup     only set up .venv"
+	@echo "make clean     remove the demo's data and results"
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/segpipe phantom data/demo
+	$(BIN)/snakemake --cores $(CORES)
+
+test: setup
+	$(BIN)/pytest
+
+check: setup
+	$(BIN)/ruff format --check segpipe tests benchmarks
+	$(BIN)/ruff check segpipe tests benchmarks
+	$(BIN)/mypy segpipe
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: setup
+	$(BIN)/ruff format segpipe tests benchmarks
+	$(BIN)/ruff check --fix segpipe tests benchmarks
+	$(BIN)/snakefmt Snakefile workflow
+
+clean:
+	rm -rf data/demo results/demo

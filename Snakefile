@@ -1,0 +1,28 @@
+# segpipe: from a folder of radiographs to report.csv.
+#
+#   snakemake --cores 8                               the demo (config/config.yaml)
+#   snakemake --cores 8 --configfile my-config.yaml   your data
+#   snakemake -n                                      what would run, and why
+
+from snakemake.utils import min_version
+
+min_version("9.5")
+
+# A config on the command line replaces the demo's; merged with it, the two would contradict each other.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/predict.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        RESULTS + "/report.csv",
+        RESULTS + "/summary.txt",

@@ -1,0 +1,55 @@
+"""`segpipe doctor`: what this installation can do, for a look and for bug reports."""
+
+import os
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+
+from segpipe import __version__
+
+PACKAGES = (
+    *("torch", "monai", "numpy", "pandas", "pyarrow", "pydicom", "nibabel"),
+    *("pillow", "opencv-python-headless", "snakemake"),
+)
+
+
+def diagnosis() -> str:
+    """Several paragraphs for a terminal. Names no user, host or path."""
+    parts = [_versions(), _devices(), _networks(), _transfer_syntaxes()]
+    return "\n\n".join("\n".join(part) for part in parts)
+
+
+def _versions() -> Iterator[str]:
+    yield f"segpipe {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    for package in PACKAGES:
+        try:
+            yield f"  {package} {version(package)}"
+        except PackageNotFoundError:
+            yield f"  {package} is missing: pip install {package}"
+
+
+def _devices() -> Iterator[str]:
+    import torch
+
+    yield "Devices"
+    yield f"  CPU, {os.cpu_count()} cores"
+    for index in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(index)
+        yield f"  cuda:{index} {facts.name}, {facts.total_memory / 2**30:.0f} GiB"
+    if not torch.cuda.is_available():
+        yield "  no CUDA device: device: auto trains on the CPU"
+
+
+def _networks() -> Iterator[str]:
+    from segpipe.model.networks import describe_networks
+
+    yield "Networks (model.network)"
+    yield from (f"  {line}" for line in describe_networks())
+
+
+def _transfer_syntaxes() -> Iterator[str]:
+    from segpipe.io.dicom import decodable_transfer_syntaxes
+
+    yield "DICOM transfer syntaxes and what decodes them here"
+    for name, plugins in decodable_transfer_syntaxes().items():
+        yield f"  {name}: {', '.join(plugins) or 'nothing installed decodes it'}"

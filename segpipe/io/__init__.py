@@ -1,0 +1,1 @@
+"""Reading radiographs and masks, and writing files atomically."""

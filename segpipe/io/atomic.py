@@ -1,0 +1,90 @@
+"""Writing files whole or not at all."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+from segpipe.errors import DiskFullError
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE_TEXTS = tuple(os.strerror(number) for number in NO_SPACE)
+
+_serial = count()  # tells apart the temporary files of one process's threads
+
+
+@contextmanager
+def atomic_path(final: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``final``, with its suffix; move it there when the block succeeds.
+
+    Whatever happens, ``final`` holds either what it held before or the complete new content, also
+    after a crash of the machine. Folders are made. A full disk is a DiskFullError; any other error of
+    the block passes through, and the temporary file is removed.
+
+    >>> with atomic_path(Path("table.csv")) as temporary:   # doctest: +SKIP
+    ...     table.to_csv(temporary)
+    """
+    final = Path(final)
+    temporary = final.parent / f".{final.stem[:80]}.{os.getpid()}.{next(_serial)}{final.suffix}"
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _sync(temporary)
+        temporary.replace(final)
+    except Exception as error:
+        if _is_disk_full(error):
+            raise DiskFullError(_explain(final, error)) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` atomically, as UTF-8 with the line ends that it has."""
+    write_bytes(path, text.encode())
+
+
+def write_text_if_changed(path: Path, text: str) -> bool:
+    """Write ``text`` unless ``path`` holds it already, which keeps its time of change; True if written."""
+    try:
+        if Path(path).read_bytes() == text.encode():
+            return False
+    except FileNotFoundError:
+        pass
+    write_text(path, text)
+    return True
+
+
+def _sync(path: Path) -> None:
+    """Bring the content to the disk before the name: else a power cut could leave an empty file."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_disk_full(error: Exception) -> bool:
+    """Whether space, quota or file size ran out; some libraries keep only the text of the system's error."""
+    number = getattr(error, "errno", None)
+    return number in NO_SPACE if number is not None else any(text in str(error) for text in NO_SPACE_TEXTS)
+
+
+def _explain(final: Path, error: Exception) -> str:
+    existing = next((folder for folder in final.absolute().parents if folder.exists()), Path("/"))
+    free = shutil.disk_usage(existing).free
+    kind = getattr(error, "errno", None)
+    why = os.strerror(kind) if kind else "no space left"
+    return (
+        f"{final}: cannot be written ({why}; {free} bytes are free there). What was there before is untouched. "
+        "Free some space or quota, or set results to a larger disk, and run the same command again."
+    )

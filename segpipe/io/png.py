@@ -1,0 +1,137 @@
+"""PNG: an own, strict reading of the chunks, then OpenCV for the pixels.
+
+OpenCV and libpng would accept or warn about damage in chunks that do not matter to them; checking
+every CRC here costs 0.1 ms for a 1024 x 1024 picture. Only the chunks that decide pixels are handed on,
+so that gamma, profiles, text and animation neither change values nor expand in memory.
+Clauses are those of the PNG specification (ISO/IEC 15948).
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+
+import cv2
+import numpy as np
+
+from segpipe.errors import ImageError
+from segpipe.io.source import check_size
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
+DEPTHS = {
+    GREY: (1, 2, 4, 8, 16),
+    RGB: (8, 16),
+    PALETTE: (1, 2, 4, 8),
+    GREY_ALPHA: (8, 16),
+    RGB_ALPHA: (8, 16),
+}
+COLOUR_NAMES = {GREY: "grey", RGB: "RGB", PALETTE: "palette", GREY_ALPHA: "grey+alpha", RGB_ALPHA: "RGBA"}
+
+
+@dataclass(frozen=True)
+class Png:
+    """The chunks that decide pixels, CRC checked."""
+
+    rows: int
+    columns: int
+    depth: int
+    colour: int
+    chunks: dict[bytes, list[memoryview]]  # type -> whole chunks (length, type, payload, CRC)
+
+    def payload(self, kind: bytes) -> bytes:
+        """The payload of the first chunk of this kind; empty where there is none."""
+        return bytes(self.chunks[kind][0][8:-4]) if kind in self.chunks else b""
+
+    def with_chunks(self, *kinds: bytes) -> bytes:
+        """A PNG file of these chunks only."""
+        return SIGNATURE + b"".join(chunk for kind in kinds for chunk in self.chunks.get(kind, ()))
+
+
+def parse(data: bytes) -> Png:
+    """Check the structure and return the parts; raises ImageError for anything damaged or animated."""
+    chunks = _chunks(data)
+    if b"IHDR" not in chunks or b"IDAT" not in chunks or b"IEND" not in chunks:
+        raise ImageError("is a PNG without header, pixel data or end, so it is cut off; copy it again")
+    header = chunks[b"IHDR"][0][8:-4]
+    if len(header) != 13:
+        raise ImageError("is a PNG with a damaged header; copy or export it again")
+    columns, rows, depth, colour, compression, filtering, interlace = struct.unpack(">IIBBBBB", header)
+    if depth not in DEPTHS.get(colour, ()) or compression or filtering or interlace > 1:
+        raise ImageError(
+            f"is a PNG with an impossible header (colour type {colour} with {depth} bits); export it again"
+        )
+    check_size(rows, columns)
+    png = Png(rows, columns, depth, colour, chunks)
+    frames = png.payload(b"acTL")[:4]
+    if len(frames) == 4 and int.from_bytes(frames, "big") > 1:
+        raise ImageError("is an animated PNG; export the one picture that is meant")
+    return png
+
+
+def _chunks(data: bytes) -> dict[bytes, list[memoryview]]:
+    """Chunks by type up to IEND, every CRC checked (clause 5.3)."""
+    view = memoryview(data)
+    found: dict[bytes, list[memoryview]] = {}
+    at, kind = len(SIGNATURE), b""
+    while kind != b"IEND":
+        length = int.from_bytes(view[at : at + 4], "big")
+        chunk = view[at : at + length + 12]
+        if len(chunk) < 12 or len(chunk) != length + 12:
+            raise ImageError("is a PNG that ends too early, as an interrupted copy does; copy it again")
+        kind = bytes(chunk[4:8])
+        if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
+            raise ImageError("is a PNG with a wrong checksum, so its content has changed; copy it again")
+        found.setdefault(kind, []).append(chunk)
+        at += length + 12
+    return found
+
+
+def decode_samples(png: Png) -> np.ndarray:
+    """Decode everything but palettes.
+
+    Returns uint8 or uint16 of shape (rows, columns), or (rows, columns, 3 or 4) in B, G, R, A order.
+    Depths below 8 are scaled to 0..255 (clause 13.12).
+    """
+    file = png.with_chunks(b"IHDR", b"IDAT", b"IEND")
+    samples = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
+    if samples is None or samples.shape[:2] != (png.rows, png.columns):
+        raise ImageError("is a PNG whose compressed pixels are damaged or cut off; copy or export it again")
+    return samples
+
+
+def decode_indices(png: Png) -> np.ndarray:
+    """Decode a palette PNG to its indices, uint8 of shape (rows, columns)."""
+    from PIL import Image
+
+    with Image.open(BytesIO(png.with_chunks(b"IHDR", b"PLTE", b"IDAT", b"IEND")), formats=("PNG",)) as image:
+        indices: np.ndarray = np.array(image, np.uint8)
+    return indices
+
+
+def palette(png: Png) -> tuple[np.ndarray, np.ndarray | None]:
+    """The palette as (256, 3) uint8 in R, G, B order, and the alpha of each entry, (256,) uint8 or None.
+
+    Indices beyond the palette, an error by clause 11.2.3, are black.
+    """
+    entries = np.frombuffer(png.payload(b"PLTE"), np.uint8)
+    if len(entries) == 0 or len(entries) % 3 or len(entries) > 768:
+        raise ImageError("is a palette PNG without a valid palette; export it again")
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: len(entries) // 3] = entries.reshape(-1, 3)
+    transparency = png.payload(b"tRNS")
+    if not transparency:
+        return colours, None
+    alpha = np.full(256, 255, np.uint8)
+    alpha[: len(transparency)] = np.frombuffer(transparency, np.uint8)[:256]
+    return colours, alpha
+
+
+def transparent_colour(png: Png) -> list[int] | None:
+    """The one transparent grey or R, G, B of a tRNS chunk, in the scale of :func:`decode_samples`."""
+    key = png.payload(b"tRNS")
+    size = {GREY: 2, RGB: 6}.get(png.colour)
+    if size is None or len(key) != size:
+        return None
+    scale = 255 // (2**png.depth - 1) if png.depth < 8 else 1
+    return [int.from_bytes(key[i : i + 2], "big") * scale for i in range(0, size, 2)]

@@ -1,0 +1,84 @@
+"""Predicted masks on disk: PNG files at the original size, in one of three forms.
+
+``binary``: ``<image_id>.png``, 0 and 255, for a single class. ``labels``: ``<image_id>.png`` with the
+config's pixel value of each class. ``per_class``: ``<image_id>.<class>.png``, 0 and 255 each, where classes
+may overlap.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from segpipe.errors import InputError
+from segpipe.io.atomic import write_bytes
+
+MaskForm = Literal["binary", "labels", "per_class"]
+Classes = Mapping[str, list[int] | None]
+
+# Masks compress to a few KB at any level; 1 is several times faster to write than the default.
+PNG_LEVEL = 1
+
+
+def mask_form(wanted: Literal["auto", "labels", "per_class"], classes: Classes, label_masks: bool) -> MaskForm:
+    """The form for a run: as its reference masks are, unless the config says otherwise."""
+    if len(classes) == 1:
+        return "binary"
+    if wanted == "auto":
+        return "labels" if label_masks else "per_class"
+    return wanted
+
+
+def mask_names(image_id: str, form: MaskForm, classes: Classes) -> list[str]:
+    """The files of one image."""
+    return [f"{image_id}.{name}.png" for name in classes] if form == "per_class" else [f"{image_id}.png"]
+
+
+def encode_masks(masks: np.ndarray, form: MaskForm, classes: Classes) -> list[bytes]:
+    """``masks`` (classes, rows, columns) bool as PNG files, in the order of :func:`mask_names`."""
+    if form != "labels":
+        return [_png(channel.astype(np.uint8) * 255) for channel in masks]
+    values = label_values(classes)
+    labels = np.zeros(masks.shape[1:], np.uint16 if max(values) > 255 else np.uint8)
+    for value, channel in zip(values, masks, strict=True):
+        labels[channel] = value
+    return [_png(labels)]
+
+
+def label_values(classes: Classes) -> list[int]:
+    """The pixel value of each class in a label image: the config's, else 1, 2, 3, ..."""
+    return [values[0] if values else number for number, values in enumerate(classes.values(), start=1)]
+
+
+def read_masks(folder: Path, image_id: str, form: MaskForm, classes: Classes) -> np.ndarray:
+    """The masks of one image back, (classes, rows, columns) bool.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+    pictures = [_read(folder / name) for name in mask_names(image_id, form, classes)]
+    if form != "labels":
+        return np.stack([picture > 127 for picture in pictures])
+    return np.stack([pictures[0] == value for value in label_values(classes)])
+
+
+def write_masks(folder: Path, image_id: str, files: list[bytes], form: MaskForm, classes: Classes) -> None:
+    """Write the files of one image, each atomically."""
+    for name, content in zip(mask_names(image_id, form, classes), files, strict=True):
+        write_bytes(folder / name, content)
+
+
+def _png(picture: np.ndarray) -> bytes:
+    written, encoded = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])
+    if not written:
+        raise InputError(f"A mask of {picture.shape} cannot be written as PNG.")
+    return encoded.tobytes()
+
+
+def _read(path: Path) -> np.ndarray:
+    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if picture is None or picture.ndim != 2:
+        raise InputError(f"The predicted mask {path} is missing or damaged. Delete it and run again.")
+    return picture

@@ -1,0 +1,1 @@
+"""Masks for whole shards: batched inference, restored to the original size, written as it goes."""

@@ -1,0 +1,111 @@
+"""The shard store: decoded, fitted pictures of a shard in three plain files.
+
+``images.npy`` (n, size, size) uint8 or uint16; ``masks.npy`` (n, size, size), bit i = class i, so classes
+may overlap; ``table.parquet``, one row per image with every decision. Quarantined images keep their place
+with zeros, so that row i of the table is picture i.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import numpy as np
+import pandas as pd
+
+from segpipe.errors import InputError
+from segpipe.io.atomic import atomic_path
+
+FILES = ("images.npy", "masks.npy", "table.parquet")
+
+
+def mask_dtype(classes: int) -> np.dtype:
+    """The smallest unsigned integer with a bit for each class."""
+    for dtype in (np.uint8, np.uint16, np.uint32, np.uint64):
+        if classes <= np.iinfo(dtype).bits:
+            return np.dtype(dtype)
+    raise InputError(f"{classes} classes; a mask holds at most 64.")
+
+
+def pack_bits(channels: np.ndarray) -> np.ndarray:
+    """(classes, rows, columns) of 0/1 to one integer per pixel, bit i = class i."""
+    dtype = mask_dtype(len(channels))
+    bits = np.zeros(channels.shape[1:], dtype)
+    for index, channel in enumerate(channels):
+        bits |= channel.astype(dtype) << dtype.type(index)
+    return bits
+
+
+def unpack_bits(bits: np.ndarray, classes: int) -> np.ndarray:
+    """The reverse of :func:`pack_bits`, uint8 (classes, rows, columns); also of batches (n, rows, columns)."""
+    axis = 1 if bits.ndim == 3 else 0
+    shifts = [(bits >> bits.dtype.type(index)) & bits.dtype.type(1) for index in range(classes)]
+    return np.stack(shifts, axis=axis).astype(np.uint8)
+
+
+class StackWriter:
+    """Appends arrays of one shape to an .npy file: memory stays that of one array, however many come."""
+
+    def __init__(self, path: Path, count: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self._shape, self._dtype = shape, np.dtype(dtype)
+        self._file: IO[bytes] = path.open("wb")
+        header = np.lib.format.header_data_from_array_1_0(np.empty(0, self._dtype))
+        np.lib.format.write_array_header_1_0(self._file, {**header, "shape": (count, *shape)})
+
+    def append(self, array: np.ndarray) -> None:
+        """Write the next array."""
+        if array.shape != self._shape or array.dtype != self._dtype:
+            raise ValueError(f"{array.dtype}{array.shape} in a stack of {self._dtype}{self._shape}")
+        self._file.write(np.ascontiguousarray(array).data)
+
+    def __enter__(self) -> "StackWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+@contextmanager
+def stack_writer(path: Path, count: int, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[StackWriter]:
+    """A :class:`StackWriter` whose file appears under its name only when it is whole."""
+    with atomic_path(path) as temporary, StackWriter(temporary, count, shape, dtype) as writer:
+        yield writer
+
+
+def write_table(path: Path, frame: pd.DataFrame) -> None:
+    """A Parquet table; the same rows give the same bytes."""
+    with atomic_path(path) as temporary:
+        frame.to_parquet(temporary, index=False)
+
+
+@dataclass(frozen=True)
+class Store:
+    """An opened shard; the stacks are memory maps and cost memory only where they are read."""
+
+    images: np.ndarray
+    masks: np.ndarray
+    table: pd.DataFrame
+
+
+def open_store(folder: Path) -> Store:
+    """Open a shard for reading.
+
+    Raises:
+        InputError: a file is missing, truncated, or does not belong to the others.
+    """
+    try:
+        # allow_pickle=False is numpy's default; said here because these files may come from elsewhere.
+        images, masks = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in FILES[:2])
+        table = pd.read_parquet(folder / FILES[2])
+    except (OSError, ValueError) as error:
+        raise InputError(f"The shard {folder} cannot be read ({error}). Delete the folder and run again.") from None
+    if not len(images) == len(masks) == len(table):
+        raise InputError(
+            f"The shard {folder} has {len(images)} images, {len(masks)} masks and {len(table)} rows, "
+            "which do not belong together. Delete the folder and run again."
+        )
+    return Store(images, masks, table)

@@ -1,0 +1,1 @@
+"""What a run leaves for its reader: report.csv, the overview picture and the printed summary."""

@@ -1,0 +1,109 @@
+"""The one truth of report.csv's columns; docs/report-columns.md says the same and a test compares them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from segpipe.errors import ConfigError
+from segpipe.score.table import BACKGROUND, score_columns
+
+Kind = Literal["text", "integer", "score", "number", "boolean"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its header, what its cells hold, and what they mean."""
+
+    name: str
+    kind: Kind
+    description: str
+
+
+_IDENTITY = (
+    Column(
+        "image_id",
+        "text",
+        "unique name of the image, and of its files in the results; the table is sorted by it",
+    ),
+    Column("image", "text", "path of the image below data.root"),
+    Column("patient", "text", "key that stands for the patient; never the identifier itself"),
+    Column("site", "text", "site, from the sheet or the pattern"),
+    Column("fold", "text", "fold of the patient; the model that predicted the image never saw this fold"),
+    Column("status", "text", "scored, unlabelled, quarantined or training (see above)"),
+    Column("reason", "text", "why the image is not scored"),
+)
+
+_READING = (
+    Column("notes", "text", "remarks on the reading of image and masks, key:value, separated by semicolons"),
+    Column("format", "text", "DICOM, PNG, JPEG, TIFF, BMP, GIF or NIfTI, by the file's content"),
+    Column("modality", "text", "DICOM Modality (0008,0060)"),
+    Column("photometric_interpretation", "text", "DICOM (0028,0004), or the raster's colour type"),
+    Column("transfer_syntax", "text", "DICOM transfer syntax UID"),
+    Column("bits_stored", "integer", "significant bits of a stored value"),
+    Column("modality_lut", "text", "none, rescale or sequence: what turned stored values into modality values"),
+    Column("voi", "text", "window or VOI LUT that was applied, or none"),
+    Column("inverted", "boolean", "whether the grey values were turned over, so that bone is bright"),
+    Column("invert_source", "text", "what decided on that: a DICOM attribute, the sheet, or none"),
+    Column("rows", "integer", "rows of the original image"),
+    Column("columns", "integer", "columns of the original image"),
+    Column("spacing_row_mm", "number", "distance between the centres of neighbouring rows in mm; blank: unknown"),
+    Column("spacing_column_mm", "number", "distance between the centres of neighbouring columns in mm"),
+    Column("spacing_source", "text", "where the spacing comes from, or unknown"),
+    Column("intensity_method", "text", "how the grey values that become black and white were chosen"),
+    Column("intensity_low", "number", "grey value that becomes black in the network's input"),
+    Column("intensity_high", "number", "grey value that becomes white in the network's input"),
+    Column("fit", "text", "letterbox or stretch: how the image was brought to the network's input"),
+    Column("scale_row", "number", "rows of the network's input per original row"),
+    Column("scale_column", "number", "columns of the network's input per original column"),
+    Column("pad_top", "integer", "rows of padding above the image in the network's input"),
+    Column("pad_left", "integer", "columns of padding left of the image in the network's input"),
+)
+
+_COUNTS = {
+    "tp": "pixels in prediction and reference",
+    "fp": "pixels in the prediction only",
+    "fn": "pixels in the reference only",
+    "tn": "pixels in neither",
+}
+_SCORES = {
+    "miou": "mean IoU over the classes and the background",
+    "miou_foreground": "mean IoU over the classes",
+    "iou": "intersection over union",
+    "dice": "Dice similarity coefficient",
+}
+
+
+def report_columns(classes: Sequence[str], carried: Sequence[str]) -> list[Column]:
+    """All columns in order, for the classes of the config and the further columns of the sample sheet.
+
+    A column of the sheet with the name of one of the report's own appears as ``carried:<name>``.
+
+    Raises:
+        ConfigError: a class is called background, which is the name of what belongs to no class.
+    """
+    if BACKGROUND in classes:
+        raise ConfigError(
+            "classes.background: this name is taken by the pixels of no class, which are always scored. "
+            "Remove the class, or give it another name."
+        )
+    columns = [*_IDENTITY, *(_score_column(name) for name in score_columns(classes)), *_READING]
+    taken = {column.name for column in columns}
+    for name in carried:
+        header = name if name not in taken else f"carried:{name}"
+        columns.append(Column(header, "text", f"column {name} of the sample sheet"))
+    return columns
+
+
+def is_score(name: str) -> bool:
+    """Whether a column of numbers holds scores, which are written with six decimals."""
+    return name.startswith(("miou", "iou_", "dice_"))
+
+
+def _score_column(name: str) -> Column:
+    if name in ("miou", "miou_foreground"):
+        return Column(name, "score", _SCORES[name])
+    measure, _, of = name.partition("_")
+    where = ", background" if of == BACKGROUND else f", class {of}"
+    if measure in _COUNTS:
+        return Column(name, "integer", _COUNTS[measure] + where)
+    return Column(name, "score", _SCORES[measure] + where)

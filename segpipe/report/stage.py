@@ -1,0 +1,92 @@
+"""The report stage: all shards' tables become report.csv, summary.json and overview.png."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from segpipe.config import canonical_json
+from segpipe.io.atomic import write_text
+from segpipe.io.predictions import read_masks
+from segpipe.log import logger
+from segpipe.preprocess.geometry import Geometry, fit_mask
+from segpipe.preprocess.store import open_store, pack_bits
+from segpipe.report.cases import Case, choose_cases
+from segpipe.report.overview import write_overview
+from segpipe.report.table import build_report, write_report
+from segpipe.score.aggregate import summarise
+from segpipe.stages import PredictStage, ReportStage
+
+TRAINING = (
+    "its patient trained or validated the only model (folds.scheme: holdout), so it is not predicted; "
+    "kfold scores every image"
+)
+
+
+def write_run_report(
+    stage: ReportStage, predict: PredictStage, results: Path, shards: Sequence[str], with_folds: bool
+) -> None:
+    """Write the three files into ``results``, from what the earlier stages left there.
+
+    ``with_folds`` is false where a given model was applied and no folds exist.
+    """
+    images = pd.concat([pd.read_parquet(results / "shards" / shard / "table.parquet") for shard in shards])
+    scores = pd.concat([pd.read_parquet(results / "scores" / f"{shard}.parquet") for shard in shards])
+    predictions = pd.concat([pd.read_parquet(results / "predictions" / f"{shard}.parquet") for shard in shards])
+    images["status"], images["reason"] = _outcome(images, predictions)
+    if with_folds:
+        folds = pd.read_parquet(results / "dataset" / "dataset.parquet", columns=["image_id", "fold"])
+        images = images.merge(folds, on="image_id", how="left")
+    table = build_report(images, scores, stage.classes, stage.carried)
+    summary = {"title": stage.title, **summarise(table, stage.classes)}
+    cases = _cases(table, predict, results, shards)
+    write_overview(
+        cases,
+        results / "overview.png",
+        classes=stage.classes,
+        title=stage.title,
+        scored=summary["images"]["scored"],
+        mean_miou=summary["metrics"]["miou"]["mean"],
+    )
+    write_text(results / "summary.json", canonical_json(summary))
+    write_report(table, results / "report.csv")
+    logger.info("report: %d rows", len(table))
+
+
+def _outcome(images: pd.DataFrame, predictions: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Status and reason of each image after all stages."""
+    predicted = images["image_id"].map(predictions.set_index("image_id")["predicted"]).astype(bool)
+    seen = ~predicted & (images["status"] != "quarantined")
+    status = images["status"].replace({"labelled": "scored"}).where(~seen, "training")
+    return status, images["reason"].where(~seen, TRAINING)
+
+
+def _cases(table: pd.DataFrame, stage: PredictStage, results: Path, shards: Sequence[str]) -> list[Case]:
+    wanted = choose_cases(table)
+    mious = table.set_index("image_id")["miou"]
+    pictures = _pictures({image_id for _, image_id in wanted}, stage, results, shards)
+    return [Case(group, image_id, float(mious[image_id]), *pictures[image_id]) for group, image_id in wanted]
+
+
+def _pictures(
+    image_ids: set[str], stage: PredictStage, results: Path, shards: Sequence[str]
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Image, reference and prediction of some images at the network's resolution, without the padding."""
+    found: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+    for shard in shards:
+        store = open_store(results / "shards" / shard)
+        forms = pd.read_parquet(results / "predictions" / f"{shard}.parquet").set_index("image_id")["form"]
+        for index in np.flatnonzero(store.table["image_id"].isin(image_ids)):
+            row = store.table.iloc[index]
+            geometry = Geometry(**{name: int(row[name]) for name in Geometry.__dataclass_fields__})
+            masks = read_masks(results / "masks" / shard, row["image_id"], forms[row["image_id"]], stage.classes)
+            prediction = pack_bits(np.stack([fit_mask(mask, geometry) for mask in masks]))
+            image = _as_uint8(store.images[index])[geometry.inside]
+            reference = store.masks[index][geometry.inside]
+            found[row["image_id"]] = image, reference, prediction[geometry.inside]
+    return found
+
+
+def _as_uint8(image: np.ndarray) -> np.ndarray:
+    return image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)

@@ -1,0 +1,71 @@
+"""Snakefile-style path patterns: ``archive/{site}/{patient}_{view}.png``."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from segpipe.errors import ConfigError
+
+_WILDCARD = re.compile(r"\{(?P<name>[A-Za-z_]\w*)(?:,(?P<constraint>(?:[^{}]|\{[^{}]*\})+))?\}")
+
+
+def wildcard_names(pattern: str) -> list[str]:
+    """The wildcards of a pattern in order, each once."""
+    return list(dict.fromkeys(match["name"] for match in _WILDCARD.finditer(pattern)))
+
+
+def constant_folder(pattern: str) -> str:
+    """The folder before the first wildcard, with a closing slash, or nothing."""
+    return pattern.split("{", 1)[0].rpartition("/")[0] + "/" if "/" in pattern.split("{", 1)[0] else ""
+
+
+def pattern_regex(pattern: str) -> re.Pattern[str]:
+    """A regular expression for whole paths. A wildcard matches within one folder level.
+
+    As in Snakemake a wildcard may carry a constraint, ``{patient,\\d+}``, and one that is repeated
+    must match the same text.
+
+    Raises:
+        ConfigError: unbalanced braces, or a constraint that is no regular expression.
+    """
+    parts, position, seen = [], 0, set()
+    for match in _WILDCARD.finditer(pattern):
+        parts.append(re.escape(pattern[position : match.start()]))
+        name = match["name"]
+        parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{match['constraint'] or '[^/]+?'})")
+        seen.add(name)
+        position = match.end()
+    rest = pattern[position:]
+    literal = _WILDCARD.sub("", pattern)
+    if "{" in literal or "}" in literal:
+        raise ConfigError(f"Pattern {pattern!r}: a brace that opens or closes no wildcard; write {{name}}.")
+    try:
+        return re.compile("".join(parts) + re.escape(rest), re.DOTALL)
+    except re.error as error:
+        raise ConfigError(f"Pattern {pattern!r}: the constraint is no regular expression: {error}.") from None
+
+
+def fill(pattern: str, values: dict[str, str]) -> str:
+    """The path that a pattern means for given wildcard values."""
+    return _WILDCARD.sub(lambda match: values[match["name"]], pattern)
+
+
+def list_files(root: Path, folder: str) -> Iterator[str]:
+    """All files below ``root/folder``, as paths relative to the root, in no order; hidden ones are passed over."""
+    pending = [folder.rstrip("/")]
+    while pending:
+        relative = pending.pop()
+        try:
+            entries = os.scandir(root / relative)
+        except FileNotFoundError:
+            continue
+        with entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                path = f"{relative}/{entry.name}" if relative else entry.name
+                if entry.is_dir():
+                    pending.append(path)
+                else:
+                    yield path

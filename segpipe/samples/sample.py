@@ -1,0 +1,90 @@
+"""One image of the run, its files, and the names and keys derived from them."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote
+
+from segpipe.errors import ImageError
+
+# Longest first, so that .nii.gz goes as a whole. Other endings stay: 1.2.840.113 is a name, not a suffix.
+SUFFIXES = (".nii.gz", ".dicom", ".jpeg", ".tiff", ".dcm", ".png", ".jpg", ".tif", ".bmp", ".gif", ".nii")
+LONGEST_ID = 150  # bytes; leaves room for suffixes in file systems that take 255
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image with the masks it should have; paths are relative to the data root.
+
+    ``masks`` maps "" to one file for all classes, or class names to a file each. ``patient`` is a key
+    (:func:`patient_key`), empty where neither sheet nor pattern names a patient. ``invert`` is "" (as the
+    file says), "true" or "false". ``carried`` are further columns on their way to the report.
+    """
+
+    image_id: str
+    image: str
+    masks: Mapping[str, str] = field(default_factory=dict)
+    patient: str = ""
+    site: str = ""
+    fold: str = ""
+    invert: str = ""
+    carried: Mapping[str, str] = field(default_factory=dict)
+
+
+def image_id_from_path(path: str) -> str:
+    """A name that is unique to the path, stable, and safe as a file name on any system.
+
+    >>> image_id_from_path("site a/IM 1.dcm")
+    'site%20a__IM%201'
+    """
+    for suffix in SUFFIXES:
+        if path.lower().endswith(suffix):
+            path = path[: -len(suffix)]
+            break
+    return safe_name(path)
+
+
+def safe_name(text: str) -> str:
+    """Percent-encode what is not a letter, digit, dot, dash or underscore; ``/`` becomes ``__``."""
+    name = "__".join(quote(part, safe="") for part in text.split("/")).replace("~", "%7E")
+    name = re.sub(r"^\.", "%2E", name)  # neither hidden nor "..", whatever the archive did
+    if len(name) > LONGEST_ID:
+        name = f"{name[: LONGEST_ID - 17]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return name
+
+
+def patient_key(patient: str, salt: bytes) -> str:
+    """A key that stands for the patient in every output: HMAC-SHA-256 of the identifier, 64 bits of it."""
+    return hmac.new(salt, patient.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+def read_salt(path: Path | None) -> bytes:
+    """The user's secret, or a fixed one: keys are then stable everywhere, and guessable from a list of names."""
+    return path.read_bytes().strip() if path else b"segpipe"
+
+
+def inside(root: Path, path: str) -> Path:
+    """The file below the data root that ``path`` names.
+
+    Raises:
+        ImageError: an absolute path, or one that climbs out of the root.
+    """
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts:
+        raise ImageError(
+            "the path leaves the data folder (data.root). Outputs carry relative paths only; set data.root to a "
+            "folder that holds all files."
+        )
+    return root / pure
+
+
+def file_stamp(path: Path) -> str:
+    """Size and modification time: what tells a changed file without reading it."""
+    try:
+        status = path.stat()
+    except OSError:
+        return "missing"
+    return f"{status.st_size}-{status.st_mtime_ns}"

@@ -1,0 +1,120 @@
+"""What each stage sees of the config, and nothing more.
+
+The scan writes these to ``results/<name>/config/<stage>.json``; a rule takes its file as an input. So
+a new report title retrains nothing, and a verb run by hand sees exactly what Snakemake gave it.
+"""
+
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import ValidationError
+
+from segpipe.config import Config, Dicom, Folds, Model, Predict, Preprocess, Section, Train, canonical_json
+from segpipe.errors import ConfigError
+
+
+class ReadStage(Section):
+    """Where images and masks lie and how their values are read."""
+
+    root: Path
+    classes: dict[str, list[int] | None]
+    missing_mask: Literal["quarantine", "empty"]
+
+
+class PreprocessStage(ReadStage):
+    """Raw files to the shard store."""
+
+    patient_salt_file: Path | None
+    dicom: Dicom
+    preprocess: Preprocess
+
+
+class DatasetStage(Section):
+    """Gathering the shards: folds and duplicates."""
+
+    seed: int
+    classes: list[str]
+    duplicates: Literal["error", "warn"]
+    folds: Folds
+
+
+class TrainStage(Section):
+    """One model; ``preprocess`` and ``dicom`` are the contract that the model records."""
+
+    seed: int
+    classes: dict[str, list[int] | None]
+    dicom: Dicom
+    preprocess: Preprocess
+    model: Model
+    train: Train
+
+
+class PredictStage(Section):
+    """Applying models to a shard."""
+
+    classes: dict[str, list[int] | None]
+    dicom: Dicom
+    preprocess: Preprocess
+    predict: Predict
+    label_masks: bool  # one file for all classes, as the reference masks of this run have
+
+
+class ScoreStage(ReadStage):
+    """Comparing masks at the original resolution."""
+
+
+class ReportStage(Section):
+    """Tables and pictures at the end."""
+
+    title: str
+    classes: list[str]
+    carried: list[str]
+    tolerate: float
+
+
+Stage = TypeVar("Stage", bound=Section)
+
+
+def stage_configs(config: Config, carried: list[str]) -> dict[str, Section]:
+    """The config of every stage; ``carried`` are the sample columns that go to the report."""
+    classes = config.class_values
+    read = {"root": config.data.root, "classes": classes, "missing_mask": config.data.missing_mask}
+    contract = {"classes": classes, "dicom": config.dicom, "preprocess": config.preprocess}
+    names = list(classes)
+    label_masks = all(values and len(values) == 1 for values in classes.values())
+    return {
+        "preprocess": PreprocessStage(
+            **read,
+            patient_salt_file=config.data.patient_salt_file,
+            dicom=config.dicom,
+            preprocess=config.preprocess,
+        ),
+        "dataset": DatasetStage(seed=config.seed, classes=names, duplicates=config.data.duplicates, folds=config.folds),
+        "train": TrainStage(seed=config.seed, **contract, model=config.model, train=config.train),
+        "predict": PredictStage(**contract, predict=config.predict, label_masks=label_masks),
+        "score": ScoreStage(**read),
+        "report": ReportStage(title=config.report.title, classes=names, carried=carried, tolerate=config.data.tolerate),
+    }
+
+
+def stage_text(stage: Section) -> str:
+    """The file's text: the same for equal configs."""
+    return canonical_json(stage.model_dump(mode="json"))
+
+
+def load_stage(path: Path, kind: type[Stage]) -> Stage:
+    """Read a stage's file back.
+
+    Raises:
+        ConfigError: the file is missing, or was not written by this version's scan.
+    """
+    try:
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}. `segpipe scan CONFIG` writes it.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(
+            f"{path} does not fit this version of segpipe: {'.'.join(map(str, first['loc']))}: {first['msg']}. "
+            "`segpipe scan CONFIG` writes it anew."
+        ) from None

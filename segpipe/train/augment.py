@@ -1,0 +1,69 @@
+"""Augmentation by MONAI random transforms, drawn from (seed, epoch, image) and from nothing else."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from monai.transforms import (
+    Compose,
+    RandAdjustContrastd,
+    RandAffined,
+    RandGaussianNoised,
+    RandScaleIntensityd,
+    RandShiftIntensityd,
+)
+
+from segpipe.config import MonaiTransform
+from segpipe.transforms import monai_transform
+
+Pictures = dict[str, np.ndarray]
+
+
+class Augmentation:
+    """A seeded pipeline on ``image`` (1, size, size) float32 in [0, 1] and ``mask`` (classes, size, size) 0/1."""
+
+    def __init__(self, wanted: Literal["light", "none"] | list[MonaiTransform], size: int, seed: int) -> None:
+        self._seed = seed
+        if wanted == "light":
+            self._compose = light(size)
+        else:
+            self._compose = Compose([] if wanted == "none" else [monai_transform(entry) for entry in wanted])
+
+    def __call__(self, pictures: Pictures, image_id: str, epoch: int) -> Mapping[str, Any]:
+        """The same pictures, epoch and id give the same result in any process."""
+        if not self._compose.transforms:
+            return pictures
+        self._compose.set_random_state(seed=draw_seed(self._seed, epoch, image_id))
+        return self._compose(pictures)  # type: ignore[no-any-return]  # MONAI's Compose is untyped
+
+
+def draw_seed(seed: int, epoch: int, image_id: str) -> int:
+    """32 bits for numpy's RandomState from what may decide a random number."""
+    digest = hashlib.sha256(f"{seed}/{epoch}/{image_id}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def light(size: int) -> Compose:
+    """Poses and exposures that a second visit to the same X-ray room might give.
+
+    No flips: left and right structures are different classes, and hearts lie on one side.
+    """
+    shift = 0.05 * size
+    return Compose(
+        [
+            RandAffined(
+                keys=("image", "mask"),
+                prob=0.8,
+                rotate_range=np.deg2rad(10),
+                scale_range=(0.12, 0.12),
+                translate_range=(shift, shift),
+                mode=("bilinear", "nearest"),
+                padding_mode="zeros",  # black, as letterboxing pads
+            ),
+            RandAdjustContrastd(keys="image", prob=0.5, gamma=(0.7, 1.4)),
+            RandScaleIntensityd(keys="image", prob=0.3, factors=0.15),
+            RandShiftIntensityd(keys="image", prob=0.3, offsets=0.08),
+            RandGaussianNoised(keys="image", prob=0.2, std=0.03),
+        ]
+    )

@@ -1,0 +1,71 @@
+import gzip
+
+import nibabel
+import numpy as np
+import pytest
+from pictures import COLUMNS, ROWS, asymmetric
+
+from segpipe.errors import ImageError
+from segpipe.io.radiograph import read_radiograph
+
+
+def nifti_file(values: np.ndarray, zooms: tuple[float, ...] = (), unit: str = "", two: bool = False) -> bytes:
+    image = (nibabel.Nifti2Image if two else nibabel.Nifti1Image)(values, np.eye(4))
+    if zooms:
+        image.header.set_zooms(zooms)
+    if unit:
+        image.header.set_xyzt_units(unit)
+    return bytes(image.to_bytes())
+
+
+@pytest.mark.parametrize("two", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_first_axis_is_the_column_without_flips(dtype: type, packed: bool, two: bool) -> None:
+    picture = asymmetric(np.iinfo(dtype).max).astype(dtype)
+    data = nifti_file(picture.T[:, :, None], two=two)
+    radiograph = read_radiograph(gzip.compress(data) if packed else data)
+    np.testing.assert_array_equal(radiograph.pixels, picture)
+    assert (radiograph.pixels.dtype, radiograph.value_range) == (dtype, (0, np.iinfo(dtype).max))
+    assert radiograph.decisions.format == "NIfTI"
+
+
+def test_spacing_is_given_as_rows_then_columns_where_it_can_be_trusted() -> None:
+    picture = asymmetric().astype(np.uint8).T
+    cases = [((0.1, 0.2), "mm", (0.2, 0.1)), ((0.1, 0.2), "unknown", (0.2, 0.1)), ((0.1, 0.2), "micron", None)]
+    cases += [((1.0, 1.0), "unknown", None), ((1.0, 1.0), "mm", (1.0, 1.0)), ((99.0, 99.0), "mm", None)]
+    for zooms, unit, expected in cases:
+        decisions = read_radiograph(nifti_file(picture, zooms, unit)).decisions
+        found = (decisions.spacing_row_mm, decisions.spacing_column_mm)
+        assert found == (pytest.approx(expected) if expected else (None, None)), (zooms, unit)
+        assert decisions.spacing_source == ("NIfTI" if expected else "unknown")
+
+
+def test_other_types_get_the_range_that_was_found() -> None:
+    for dtype in (np.int16, np.int32, np.float32, np.float64):
+        radiograph = read_radiograph(nifti_file(asymmetric(4095).astype(dtype).T))
+        np.testing.assert_array_equal(radiograph.pixels, asymmetric(4095))
+        assert (radiograph.pixels.dtype, radiograph.value_range) == (np.uint16, (0, 4095))
+        assert radiograph.decisions.notes == ("value_range_measured",)
+    negative = read_radiograph(nifti_file((asymmetric(4095) - 1000).astype(np.int16).T), invert=True)
+    np.testing.assert_array_equal(negative.pixels, 3095 - asymmetric(4095))
+    assert (negative.pixels.dtype, negative.value_range) == (np.float32, (-1000, 3095))
+
+
+def test_values_that_are_not_finite_are_dark_and_noted() -> None:
+    picture = asymmetric(100).astype(np.float32) + 5
+    picture[0, :2] = np.nan, np.inf
+    radiograph = read_radiograph(nifti_file(picture.T))
+    assert radiograph.pixels[0, :2].tolist() == [5, 5]
+    assert radiograph.decisions.notes[0] == f"non_finite:{2 / ROWS / COLUMNS:.4f}"
+
+
+def test_volumes_complex_values_and_cut_files_are_refused() -> None:
+    picture = asymmetric().astype(np.uint8).T
+    whole = nifti_file(picture)
+    cases = [(nifti_file(np.stack([picture] * 3, axis=2)), "not one picture"), (whole[:-50], "cut off")]
+    cases += [(nifti_file(picture.astype(np.complex64)), "complex"), (gzip.compress(whole)[:-400], "cut off")]
+    cases += [(gzip.compress(b"no picture at all" * 99), "holds no NIfTI"), (whole[:300], "known picture format")]
+    for data, reason in cases:
+        with pytest.raises(ImageError, match=reason):
+            read_radiograph(data)

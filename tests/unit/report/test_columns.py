@@ -1,0 +1,51 @@
+"""The columns of report.csv are those that the documentation describes."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from segpipe.errors import ConfigError
+from segpipe.report.columns import is_score, report_columns
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "report-columns.md"
+ORDER = """
+image_id image patient site fold status reason miou miou_foreground iou_lung iou_heart
+dice_lung dice_heart tp_lung tp_heart fp_lung fp_heart fn_lung fn_heart tn_lung tn_heart
+tp_background fp_background fn_background tn_background iou_background notes format modality
+photometric_interpretation transfer_syntax bits_stored modality_lut voi inverted invert_source
+rows columns spacing_row_mm spacing_column_mm spacing_source intensity_method intensity_low
+intensity_high fit scale_row scale_column pad_top pad_left view
+"""
+
+
+def documented() -> list[tuple[str, ...]]:
+    """Cells of the rows of the table of columns: name, kind, meaning."""
+    row = re.compile(r"\| `([^`]+)` \| (text|integer|score|number|boolean) \| (.+) \|")
+    return [match.groups() for line in DOCUMENT.read_text().splitlines() if (match := row.fullmatch(line))]
+
+
+def test_documentation_and_code_describe_the_same_columns() -> None:
+    columns = report_columns(["<class>"], [])
+    assert documented() == [(column.name, column.kind, column.description) for column in columns]
+
+
+def test_columns_are_in_the_promised_order() -> None:
+    names = [column.name for column in report_columns(["lung", "heart"], ["view"])]
+    assert names == ORDER.split()
+
+
+def test_a_column_of_the_sheet_never_hides_one_of_the_report() -> None:
+    names = [column.name for column in report_columns(["lung"], ["notes", "age"])]
+    assert names[-2:] == ["carried:notes", "age"]
+    assert len(set(names)) == len(names)
+
+
+def test_a_class_called_background_is_refused() -> None:
+    with pytest.raises(ConfigError, match="background"):
+        report_columns(["lung", "background"], [])
+
+
+def test_every_score_column_is_written_as_a_score() -> None:
+    for column in report_columns(["lung"], []):
+        assert is_score(column.name) == (column.kind == "score")

@@ -1,0 +1,58 @@
+"""The printed summary."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from segpipe.report.summary import summary_text
+from segpipe.score.aggregate import summarise
+from segpipe.score.table import score_table
+
+COUNTS = np.array([[[2, 1, 1, 6], [6, 1, 1, 2]], [[4, 0, 0, 6], [6, 0, 0, 4]]])
+
+GOLDEN = """\
+3 images of 2 patients: 2 scored, 1 quarantined
+
+MIoU 0.812 (median 0.812, quartiles 0.719 to 0.906, n = 2); without background 0.750
+
+class       IoU mean  IoU pooled  Dice mean
+lung           0.750       0.750      0.833
+background     0.875       0.857      0.929
+
+Lowest MIoU: a (0.625), b (1.000)
+
+Quarantined:
+  c: cut short
+
+report   results/report.csv
+summary  results/summary.json"""
+
+
+def table(quarantined: int) -> pd.DataFrame:
+    names = [f"c{index:02d}" if quarantined > 1 else "c" for index in range(quarantined)]
+    rows = [
+        ("a", "p1", "scored", ""),
+        ("b", "p2", "scored", ""),
+        *((n, "p2", "quarantined", "cut short") for n in names),
+    ]
+    facts = pd.DataFrame(rows, columns=["image_id", "patient", "status", "reason"]).assign(fold="0")
+    return facts.merge(score_table(["a", "b"], COUNTS, ["lung"]), on="image_id", how="left")
+
+
+def test_summary_reads_as_it_should() -> None:
+    paths = {"report": Path("results/report.csv"), "summary": Path("results/summary.json")}
+    assert summary_text(summarise(table(1), ["lung"]), paths) == GOLDEN
+
+
+def test_only_ten_quarantined_images_are_listed() -> None:
+    text = summary_text(summarise(table(13), ["lung"]), {})
+    assert text.count("cut short") == 10
+    assert text.endswith("  and 3 more, see the report")
+
+
+def test_a_run_without_scores_says_so() -> None:
+    nothing = table(1).query("status != 'scored'")
+    text = summary_text(summarise(nothing, ["lung"]), {})
+    assert "No image was scored" in text
+    assert "IoU pooled" not in text

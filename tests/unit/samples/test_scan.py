@@ -1,0 +1,162 @@
+import csv
+import json
+import os
+from collections import Counter
+
+import pytest
+
+from segpipe.config import parse_config
+from segpipe.errors import ConfigError, InputError
+from segpipe.samples.sample import Sample
+from segpipe.samples.scan import read_scan, scan
+from segpipe.samples.shards import into_shards, read_table, shard_count, shard_of
+
+
+@pytest.fixture
+def archive(tmp_path):
+    for patient in range(12):
+        for view in ("pa", "lat"):
+            for folder in ("images/north", "masks/north"):
+                if folder.startswith("masks") and patient == 0:
+                    continue
+                path = tmp_path / folder / f"P{patient}_{view}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"x" * patient)
+    return tmp_path
+
+
+def by_patterns(archive, **data):
+    wanted = {
+        "root": archive,
+        "images": "images/{site}/{patient}_{view}.png",
+        "masks": {"lung": "masks/{site}/{patient}_{view}.png"},
+        "shards": 4,
+    }
+    return parse_config({"results": archive / "results", "data": {**wanted, **data}})
+
+
+def tables(config):
+    return {path.stem: path.read_text() for path in (config.folder / "samples").glob("*.csv")}
+
+
+def test_patterns_give_patient_site_and_carried_columns_and_keep_names_out(archive):
+    config = by_patterns(archive)
+    found = scan(config)
+    assert found.images == 24
+    samples = [sample for shard in found.shards for sample in read_table(config.folder / "samples" / f"{shard}.csv")]
+    assert {sample.site for sample in samples} == {"north"}
+    assert {sample.carried["view"] for sample in samples} == {"pa", "lat"}
+    assert len({sample.patient for sample in samples}) == 12
+    assert sum(not sample.masks for sample in samples) == 2
+    shards = Counter()
+    for shard, text in tables(config).items():
+        for row in csv.DictReader(text.splitlines()):
+            shards[row["patient"], shard] += 1
+    assert set(shards.values()) == {2}, "both images of a patient share a shard"
+
+
+def test_a_second_scan_writes_nothing(archive):
+    config = by_patterns(archive)
+    first = scan(config)
+    before = {path: path.stat().st_mtime_ns for path in config.folder.rglob("*") if path.is_file()}
+    assert scan(config) == first == read_scan(config)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_adding_changing_and_removing_an_image_touches_one_shard(archive):
+    config = by_patterns(archive)
+    first = scan(config).shards
+
+    def changed(other):
+        return [shard for shard in first if other.get(shard) != first[shard]]
+
+    path = archive / "images/north/P3_pa.png"
+    content = path.read_bytes()
+    path.write_bytes(content + b"!")
+    assert len(changed(scan(config).shards)) == 1
+    path.write_bytes(content)
+    os.utime(path, ns=(1, 1))
+    assert len(changed(scan(config).shards)) == 1, "an older file of the same size is a change, too"
+    (archive / "images/north/P99_pa.png").write_bytes(b"new")
+    path.unlink()
+    assert 1 <= len(changed(scan(config).shards)) <= 2
+
+
+def test_a_title_changes_no_other_stage(archive):
+    first = scan(by_patterns(archive)).stages
+    config = parse_config({**by_patterns(archive).model_dump(), "report": {"title": "other"}})
+    second = scan(config).stages
+    assert [name for name in first if first[name] != second[name]] == ["report"]
+
+
+def test_a_sheet_may_have_quotes_newlines_and_further_columns(archive):
+    sheet = archive / "samples.tsv"
+    sheet.write_text(
+        "image\tmask_lung\tpatient\tsite\tinvert\tcomment\n"
+        "images/north/P1_pa.png\tmasks/north/P1_pa.png\tDoe\tnorth\tyes\t=1+1\n"
+        'images/north/P2_pa.png\t\tRoe\tsouth\t\t"two\nlines"\n'
+    )
+    config = parse_config(
+        {"results": archive / "r", "classes": {"lung": None}, "data": {"root": archive, "sheet": "samples.tsv"}}
+    )
+    found = scan(config)
+    (shard,) = found.shards
+    first, second = read_table(config.folder / "samples" / f"{shard}.csv")
+    assert (first.masks, first.invert, first.site) == ({"lung": "masks/north/P1_pa.png"}, "true", "north")
+    assert (second.masks, second.invert, second.carried["comment"]) == ({}, "", "two\nlines")
+    assert "Doe" not in tables(config)[shard]
+
+
+def test_what_is_wrong_with_the_set_is_said_before_anything_is_written(archive):
+    (archive / "images/north/P1_pa.jpg").touch()
+    cases = [
+        (by_patterns(archive, images="pictures/{patient}.png", masks={"lung": "m/{patient}.png"}), "does not exist"),
+        (
+            by_patterns(archive, images="images/{patient}.bmp", masks={"lung": "m/{patient}.png"}),
+            "none of the 25 files",
+        ),
+        (by_patterns(archive, masks={"lung": "m/{patient}.png"}), "none of the 24 images has a mask"),
+        (
+            by_patterns(
+                archive, images=["images/{s}/{p}.png", "images/{s}/{p}.jpg"], masks={"lung": "masks/{s}/{p}.png"}
+            ),
+            "P1_pa",
+        ),
+        (by_patterns(archive, root=archive / "nowhere"), "data.root"),
+    ]
+    for config, says in cases:
+        with pytest.raises(InputError, match=says):
+            scan(config)
+    with pytest.raises(ConfigError, match=r"wildcard \{who\}"):
+        scan(by_patterns(archive, masks={"lung": "masks/{who}.png"}))
+    assert not (archive / "results").exists()
+
+
+def test_a_sheet_without_the_needed_columns_is_refused(archive):
+    (archive / "s.csv").write_text("picture\nx.png\n")
+    config = {"results": archive / "r", "classes": {"lung": None}, "data": {"root": archive, "sheet": "s.csv"}}
+    with pytest.raises(ConfigError, match="no column image"):
+        scan(parse_config(config))
+    (archive / "s.csv").write_text("image,invert\nx.png,perhaps\n")
+    with pytest.raises(InputError, match="line 2: invert is 'perhaps'"):
+        scan(parse_config(config))
+    (archive / "s.csv").write_text("image\n")
+    with pytest.raises(InputError, match="no rows"):
+        scan(parse_config(config))
+
+
+def test_shards_are_powers_of_two_and_split_when_they_double():
+    assert [shard_count(n, "auto") for n in (1, 512, 513, 100_000)] == [1, 1, 2, 256]
+    samples = [Sample(image_id=f"i{n}", image="", patient=f"p{n // 2}") for n in range(200)]
+    few, many = into_shards(samples, 4), into_shards(samples, 8)
+    assert sum(map(len, few.values())) == sum(map(len, many.values())) == 200
+    for sample in samples:
+        assert int(shard_of(sample, 8)) // 2 == int(shard_of(sample, 4))
+
+
+def test_the_index_is_plain_json(archive):
+    config = by_patterns(archive)
+    scan(config)
+    index = json.loads((config.folder / "samples/index.json").read_text())
+    assert index["images"] == 24
+    assert set(index["stages"]) == {"preprocess", "dataset", "train", "predict", "score", "report"}

@@ -1,0 +1,56 @@
+import pytest
+
+from segpipe.config import load_config, parse_config
+from segpipe.errors import ConfigError
+
+MINIMAL = {"data": {"images": "i/{patient}.png", "masks": {"lung": "m/{patient}.png"}}}
+
+
+def test_a_minimal_config_gets_defaults_and_classes_from_the_masks():
+    config = parse_config(MINIMAL)
+    assert config.preprocess.size == 512
+    assert config.preprocess.fit == "letterbox"
+    assert config.class_values == {"lung": None}
+    assert config.data.images == ["i/{patient}.png"]
+
+
+def test_an_unknown_key_is_named_with_the_likely_one():
+    with pytest.raises(ConfigError, match=r"train\.epoch: there is no such key \(did you mean train\.epochs\?\)"):
+        parse_config({**MINIMAL, "train": {"epoch": 3}})
+
+
+def test_every_problem_is_listed_with_what_was_found():
+    with pytest.raises(ConfigError) as caught:
+        parse_config({**MINIMAL, "train": {"loss": "hinge"}, "preprocess": {"size": 500}})
+    text = str(caught.value)
+    assert "train.loss: found 'hinge'" in text
+    assert "preprocess.size: found 500" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"data": {"images": []}}, "either sheet or images"),
+        ({"data": {"sheet": "s.csv", "masks": "m.png"}}, "columns of the sheet"),
+        ({"data": {"sheet": "s.csv"}}, "name the classes"),
+        ({"data": {"images": "i/{p}.png"}}, "nothing to train on"),
+        ({"data": {"images": "i/{p}.png", "masks": "m/{p}.png"}}, "one pattern"),
+        ({"classes": {"heart": None}}, "name the same classes"),
+        ({"data": {**MINIMAL["data"], "shards": 3}}, "power of two"),
+        ({"preprocess": {"percentiles": [99, 1]}}, "rising"),
+        ({"name": "../elsewhere"}, "name"),
+        ({"classes": {"a": None, "b": None}, "data": {"images": "i/{p}.png", "masks": "m/{p}.png"}}, "pixel values"),
+    ],
+)
+def test_contradictions_are_config_errors(change, says):
+    with pytest.raises(ConfigError, match=says):
+        parse_config({**MINIMAL, **change})
+
+
+def test_a_file_that_is_no_yaml_is_named(tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text("a: [1,\n")
+    with pytest.raises(ConfigError, match=r"broken\.yaml is not valid YAML"):
+        load_config(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path / "missing.yaml")

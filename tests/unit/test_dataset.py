@@ -1,0 +1,78 @@
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from segpipe.config import Folds
+from segpipe.dataset import gather
+from segpipe.errors import InputError
+from segpipe.preprocess.store import write_table
+from segpipe.stages import DatasetStage
+
+STAGE = DatasetStage(seed=0, classes=["lung"], duplicates="error", folds=Folds(k=2))
+
+
+def row(number, **changes):
+    return {
+        "image_id": f"i{number:02d}", "image": f"i{number:02d}.png", "patient": f"p{number}", "fold_wanted": "",
+        "status": "labelled", "notes": "", "sha256": f"s{number}", "content": f"c{number}", **changes,
+    }  # fmt: skip
+
+
+def tables(folder: Path, rows, shards=2):
+    paths = []
+    for shard in range(shards):
+        paths.append(folder / f"{shard:04d}" / "table.parquet")
+        write_table(paths[-1], pd.DataFrame(rows[shard::shards]))
+    return paths
+
+
+def test_the_fingerprint_and_folds_do_not_depend_on_the_shards(tmp_path):
+    rows = [row(n) for n in range(12)]
+    for name, shards in (("a", 2), ("b", 3)):
+        gather(STAGE, tables(tmp_path / name, rows, shards), tmp_path / name)
+    first, second = (json.loads((tmp_path / name / "dataset.json").read_text()) for name in "ab")
+    assert first == second
+    one, two = (pd.read_parquet(tmp_path / name / "dataset.parquet") for name in "ab")
+    columns = [name for name in one if name not in ("shard", "row")]
+    pd.testing.assert_frame_equal(one[columns], two[columns])
+    assert one["image_id"].is_monotonic_increasing
+    assert {"role:fold0", "role:fold1"} <= set(one)
+
+
+def test_row_numbers_point_into_the_shards(tmp_path):
+    paths = tables(tmp_path, [row(n) for n in range(9)])
+    gather(STAGE, paths, tmp_path)
+    for _, image in pd.read_parquet(tmp_path / "dataset.parquet").iterrows():
+        shard = pd.read_parquet(tmp_path / image["shard"] / "table.parquet")
+        assert shard["image_id"].iloc[image["row"]] == image["image_id"]
+
+
+def test_the_same_bytes_labelled_in_two_folds_are_an_error_naming_both(tmp_path):
+    rows = [row(n) for n in range(12)]
+    gather(STAGE, tables(tmp_path, rows), tmp_path)
+    folds = pd.read_parquet(tmp_path / "dataset.parquet").set_index("image_id")["fold"]
+    first, other = folds[folds == "0"].index[0], folds[folds == "1"].index[0]
+    copies = [{**item, "sha256": "same"} if item["image_id"] in (first, other) else item for item in rows]
+    with pytest.raises(InputError) as caught:
+        gather(STAGE, tables(tmp_path, copies), tmp_path)
+    assert f"{first}.png" in str(caught.value)
+    assert f"{other}.png" in str(caught.value)
+    gather(STAGE.model_copy(update={"duplicates": "warn"}), tables(tmp_path, copies), tmp_path)
+    duplicate = pd.read_parquet(tmp_path / "dataset.parquet").set_index("image_id")["duplicate_of"]
+    assert duplicate[max(first, other)] == min(first, other)
+    assert (duplicate != "").sum() == 1
+
+
+def test_nothing_labelled_is_an_error_with_counts(tmp_path):
+    rows = [row(n, status="quarantined", sha256=None) for n in range(4)]
+    with pytest.raises(InputError, match=r"None of the 4 images has a usable mask \(4 are quarantined\)"):
+        gather(STAGE, tables(tmp_path, rows), tmp_path)
+
+
+def test_a_class_that_never_occurs_is_warned_about(tmp_path, caplog):
+    rows = [row(n, notes="other; mask_empty:lung") for n in range(8)]
+    gather(STAGE, tables(tmp_path, rows), tmp_path)
+    assert json.loads((tmp_path / "dataset.json").read_text())["empty_masks"] == {"lung": 8}
+    assert "class lung occurs in none of the 8 labelled images" in caplog.text
