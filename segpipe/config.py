@@ -277,8 +277,11 @@ def load_config(path: Path) -> Config:
 
 
 def canonical_json(value: Any) -> str:
-    """The one JSON text of a value, for files that are compared and hashed."""
-    return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+    """The one JSON text of a value, for files that are compared and hashed.
+
+    Keys keep their order: that of ``classes`` is the order of the network's channels.
+    """
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 
 def _explain(problem: Any) -> str:
