@@ -23,7 +23,7 @@ def explain_image(image: str, config: Path | None, picture: Path) -> str:
         InputError: no such image.
     """
     sample, stage = _of_run(image, load_config(config)) if config else _of_file(Path(image))
-    compose = preprocessing(stage.classes, stage.missing_mask, stage.preprocess, stage.dicom)
+    compose = preprocessing(stage.classes, stage.missing_mask, stage.preprocess, stage.dicom, stage.root)
     data, row = read_sample(sample, stage, compose, read_salt(stage.patient_salt_file))
     if data is None:
         return f"{sample.image}\n  quarantined: {row['reason']}"

@@ -26,7 +26,7 @@ def preprocess_shard(stage: PreprocessStage, table: Path, output: Path) -> None:
     """
     samples = list(read_table(table))
     size, classes = stage.preprocess.size, len(stage.classes)
-    compose = preprocessing(stage.classes, stage.missing_mask, stage.preprocess, stage.dicom)
+    compose = preprocessing(stage.classes, stage.missing_mask, stage.preprocess, stage.dicom, stage.root)
     salt = read_salt(stage.patient_salt_file)
     rows: list[dict[str, Any]] = []
     images_path, masks_path, table_path = (output / name for name in FILES)

@@ -48,18 +48,24 @@ class LoadRadiographd(Transform):
 
 
 class LoadReferenced(Transform):
-    """Read the mask files in ``data["mask_files"]`` at the image's size; no files, no ``mask``."""
+    """Read the mask files in ``data["mask_files"]`` at the image's size; no files, no ``mask``.
+
+    Messages name the files relative to ``root``.
+    """
 
     def __init__(
-        self, classes: Mapping[str, list[int] | None], missing: Literal["quarantine", "empty"] = "quarantine"
+        self,
+        classes: Mapping[str, list[int] | None],
+        missing: Literal["quarantine", "empty"] = "quarantine",
+        root: Path = Path(),
     ) -> None:
-        self.classes, self.missing = classes, missing
+        self.classes, self.missing, self.root = classes, missing, root
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Data:
         if not data.get("mask_files"):
             return dict(data)
         rows, columns = data["image"].shape[1:]
-        reference = read_reference(data["mask_files"], self.classes, (rows, columns), self.missing)
+        reference = read_reference(data["mask_files"], self.classes, (rows, columns), self.missing, self.root)
         return {**data, "mask": unpack_bits(reference.bits, len(self.classes)), "mask_notes": reference.notes}
 
 
@@ -177,11 +183,12 @@ def preprocessing(
     missing: Literal["quarantine", "empty"],
     preprocess: Preprocess,
     dicom: Dicom,
+    root: Path = Path(),
 ) -> Compose:
     """File names to the network's input, in the order of docs/dicom.md."""
     steps: list[Transform] = [
         LoadRadiographd(dicom=dicom),
-        LoadReferenced(classes, missing),
+        LoadReferenced(classes, missing, root),
         Fitd(size=preprocess.size, fit=preprocess.fit),
         WindowIntensityd(preprocess, dicom),
     ]

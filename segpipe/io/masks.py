@@ -35,18 +35,19 @@ def read_reference(
     classes: Classes,
     shape: tuple[int, int],
     missing: Literal["quarantine", "empty"] = "quarantine",
+    root: Path = Path(),
 ) -> ReferenceMask:
     """Read the reference mask of one image of ``shape`` (rows, columns).
 
     ``files`` is ``{"": path}`` for one file with all classes, or ``{class: path}``; such files may overlap.
     ``classes`` maps each class to its pixel values, or to None where a file shows that class only. For a
     class without file ``missing`` says whether that is an error or an empty class. Raises ImageError that
-    names the file and what is wrong with it.
+    names the file, relative to ``root``, and what is wrong with it.
     """
     if len(classes) > MAX_CLASSES:
         raise ImageError(f"there are {len(classes)} classes, and {MAX_CLASSES} fit into a mask; leave some out")
     sources = _sources(files, classes, missing)
-    loaded = {path: _load(path) for path in dict.fromkeys(path for path in sources.values() if path)}
+    loaded = {path: _load(path, root) for path in dict.fromkeys(path for path in sources.values() if path)}
     named = {value for values in classes.values() for value in values or ()}
     bits = np.zeros(shape, _bits_dtype(len(classes)))
     notes: list[str] = []
@@ -54,7 +55,7 @@ def read_reference(
         if path is None:
             notes.append(f"mask_missing:{name}")
             continue
-        with _Named(path):
+        with _Named(path, root):
             plane = _plane(loaded[path], classes[name], named, notes)
             plane = _fit(plane, shape, "all" if "" in files else name, notes)
         if not plane.any():
@@ -66,8 +67,8 @@ def read_reference(
 class _Named:
     """Put the mask's name before the reason of an ImageError."""
 
-    def __init__(self, path: Path) -> None:
-        self.name = path.name if path.is_absolute() else str(path)
+    def __init__(self, path: Path, root: Path) -> None:
+        self.name = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
 
     def __enter__(self) -> None: ...
 
@@ -76,8 +77,8 @@ class _Named:
             raise ImageError(f"mask {self.name} {error}") from None
 
 
-def _load(path: Path) -> MaskValues:
-    with _Named(path):
+def _load(path: Path, root: Path) -> MaskValues:
+    with _Named(path, root):
         return read_mask(path)
 
 

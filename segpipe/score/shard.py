@@ -42,7 +42,7 @@ def score_shard(stage: ScoreStage, samples: Path, images: Path, predictions: Pat
 def _reference(stage: ScoreStage, sample: Sample, shape: tuple[int, int]) -> np.ndarray:
     files = {name: inside(stage.root, path) for name, path in sample.masks.items()}
     try:
-        return read_reference(files, stage.classes, shape, stage.missing_mask).bits
+        return read_reference(files, stage.classes, shape, stage.missing_mask, stage.root).bits
     except ImageError as error:
         # It was readable when the shard was preprocessed, so the set changed under the run.
         raise InputError(

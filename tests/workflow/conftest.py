@@ -10,6 +10,8 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
 
+RULES = ("preprocess", "dataset", "train", "predict", "score", "report", "check")
+
 # As small as a run can be and still go through every rule.
 TINY = {
     "name": "tiny",
@@ -39,7 +41,7 @@ class Run:
         self, config: dict[str, Any], *arguments: str, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         path = self.folder / f"{config['name']}.yaml"
-        path.write_text(yaml.safe_dump(config))
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
         done = subprocess.run(
             self.command(path, *arguments),
             cwd=PROJECT,
@@ -66,7 +68,7 @@ class Run:
         counts: dict[str, int] = {}
         for line in output.splitlines():
             words = line.split()
-            if len(words) == 2 and words[1].isdigit() and words[0] not in ("total", "all"):
+            if len(words) == 2 and words[1].isdigit() and words[0] in RULES:
                 counts[words[0]] = int(words[1])
         return counts
 

@@ -1,0 +1,38 @@
+import pytest
+
+from segpipe.config import parse_config
+from segpipe.errors import ConfigError
+from segpipe.stages import PredictStage, ReportStage, TrainStage, load_stage, stage_configs, stage_text
+
+CONFIG = parse_config(
+    {
+        "classes": {"lung": None, "heart": None, "aorta": None},
+        "data": {"images": "i/{p}.png", "masks": {name: f"{name}/{{p}}.png" for name in ("lung", "heart", "aorta")}},
+    }
+)
+
+
+def test_every_stage_reads_back_what_was_written_with_the_classes_in_order(tmp_path):
+    for name, stage in stage_configs(CONFIG, ["view"]).items():
+        path = tmp_path / f"{name}.json"
+        path.write_text(stage_text(stage))
+        back = load_stage(path, type(stage))
+        assert back == stage
+        assert stage_text(back) == stage_text(stage)
+        assert list(back.classes) == ["lung", "heart", "aorta"], "channels follow this order in every stage"
+
+
+def test_label_masks_are_told_from_a_file_per_class():
+    labels = CONFIG.model_copy(update={"classes": {"lung": [1], "heart": [2]}})
+    assert stage_configs(labels, [])["predict"].label_masks
+    assert not stage_configs(CONFIG, [])["predict"].label_masks
+
+
+def test_a_file_of_another_stage_or_version_is_refused(tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text(stage_text(stage_configs(CONFIG, [])["report"]))
+    assert isinstance(load_stage(path, ReportStage), ReportStage)
+    with pytest.raises(ConfigError, match="does not fit"):
+        load_stage(path, TrainStage)
+    with pytest.raises(ConfigError, match="segpipe scan"):
+        load_stage(tmp_path / "missing.json", PredictStage)
