@@ -46,7 +46,8 @@ def test_killing_training_and_starting_again_gives_the_same_bytes(finished: Run)
     checkpoint = finished.results(config) / "models/fold0/checkpoints/last.pt"
     head = subprocess.Popen(
         finished.command(path, "--cores", "1", "--until", "train"),
-        cwd=PROJECT, env=finished.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        cwd=PROJECT, env=finished.environment(), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     killed = False
     deadline = time.monotonic() + 300

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from segpipe.errors import InputError
+from segpipe.io.predictions import encode_masks, mask_form, mask_names, read_masks, write_masks
+
+
+def masks(classes):
+    random = np.random.default_rng(0)
+    return random.random((classes, 30, 50)) > 0.6
+
+
+@pytest.mark.parametrize(
+    ("wanted", "classes", "label_masks", "form"),
+    [
+        ("auto", {"a": None}, False, "binary"),
+        ("auto", {"a": [1], "b": [2]}, True, "labels"),
+        ("auto", {"a": None, "b": None}, False, "per_class"),
+        ("labels", {"a": None, "b": None}, False, "labels"),
+        ("per_class", {"a": [1], "b": [2]}, True, "per_class"),
+    ],
+)
+def test_masks_are_written_as_the_references_are_unless_asked_otherwise(wanted, classes, label_masks, form):
+    assert mask_form(wanted, classes, label_masks) == form
+
+
+@pytest.mark.parametrize(("form", "count"), [("binary", 1), ("per_class", 3)])
+def test_what_is_written_reads_back_with_overlaps(tmp_path, form, count):
+    classes = dict.fromkeys("abc"[:count])
+    truth = masks(count)
+    write_masks(tmp_path, "x", encode_masks(truth, form, classes), form, classes)
+    assert {path.name for path in tmp_path.iterdir()} == set(mask_names("x", form, classes))
+    np.testing.assert_array_equal(read_masks(tmp_path, "x", form, classes), truth)
+
+
+@pytest.mark.parametrize("values", [[1, 2], [100, 1000]])
+def test_labels_carry_the_configs_pixel_values(tmp_path, values):
+    classes = {"a": [values[0]], "b": [values[1]]}
+    truth = masks(2)
+    truth[1] &= ~truth[0]
+    write_masks(tmp_path, "x", encode_masks(truth, "labels", classes), "labels", classes)
+    np.testing.assert_array_equal(read_masks(tmp_path, "x", "labels", classes), truth)
+
+
+def test_a_missing_or_damaged_mask_is_named(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"no")
+    for name in ("x", "y"):
+        with pytest.raises(InputError, match=rf"{name}\.png is missing or damaged"):
+            read_masks(tmp_path, name, "binary", {"a": None})

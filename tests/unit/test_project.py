@@ -1,0 +1,112 @@
+"""The project's own promises: files that must agree, and layers that imports must keep."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from segpipe import config_reference
+from segpipe.config import load_config
+from segpipe.errors import ExitCode
+from segpipe.io.radiograph import Decisions
+from segpipe.report.columns import report_columns
+from tests.conftest import PROJECT
+
+# From the top down; a module may import its own layer and those below.
+LAYERS = [
+    {"cli", "__main__", "config_reference"},
+    {"doctor", "explain"},
+    {"ingest", "dataset", "folds", "train", "predict", "report", "phantom"},
+    {"score", "model", "transforms"},
+    {"preprocess"},
+    {"stages", "samples"},
+    {"io", "log"},
+    {"config", "errors"},
+]
+WITHOUT_TORCH = ["cli", "samples.scan", "dataset", "score.shard", "report.stage", "io.dicom", "preprocess.store"]
+
+
+def imports():
+    for path in sorted((PROJECT / "segpipe").rglob("*.py")):
+        module = path.relative_to(PROJECT / "segpipe").with_suffix("").parts
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("segpipe."):
+                yield module[0], node.module.split(".")[1], "/".join(module)
+
+
+def test_imports_point_down():
+    level = {name: number for number, names in enumerate(LAYERS) for name in names}
+    wrong = [
+        f"{where} imports {target}"
+        for source, target, where in imports()
+        if source != "__init__" and level[source] > level[target]
+    ]
+    assert wrong == []
+
+
+def test_nothing_in_the_package_knows_snakemake():
+    for path in (PROJECT / "segpipe").rglob("*.py"):
+        assert not re.search(r"^\s*(import|from) snakemake", path.read_text(), re.M), path
+
+
+@pytest.mark.parametrize("module", WITHOUT_TORCH)
+def test_light_stages_start_without_torch(module):
+    code = f"import sys, segpipe.{module}; print(sorted({{'torch', 'monai'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_environment_yml_has_the_ranges_of_pyproject():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    python, pip, packages = yaml.safe_load((PROJECT / "environment.yml").read_text())["dependencies"]
+    assert python == f"python{project['requires-python']}"
+    assert pip == "pip"
+    assert packages["pip"] == [*project["dependencies"], "-e ."]
+
+
+def test_constraints_pin_every_dependency():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    lines = (PROJECT / "constraints.txt").read_text().lower().replace("_", "-").splitlines()
+    pinned = {line.split("==")[0] for line in lines if "==" in line}
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    names = {re.split(r"[<>=!~\[ ]", name)[0].lower().replace("_", "-") for name in wanted}
+    assert names - pinned == set()
+
+
+def test_the_configs_reference_is_that_of_the_types():
+    assert (PROJECT / "config/README.md").read_text() == config_reference.markdown()
+    assert (PROJECT / "workflow/schemas/config.schema.json").read_text() == config_reference.schema()
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "config").rglob("*.yaml")), ids=lambda path: path.name)
+def test_every_config_that_ships_is_valid(path):
+    assert load_config(path).class_values
+
+
+def test_every_decision_of_a_reader_is_a_column_of_the_report():
+    columns = {column.name for column in report_columns(["lung"], [])}
+    assert set(Decisions.__dataclass_fields__) <= columns
+
+
+def test_help_is_quick_and_every_verb_has_some(tmp_path):
+    segpipe = str(Path(sys.executable).with_name("segpipe"))
+    before = os.times()
+    text = subprocess.run([segpipe, "--help"], capture_output=True, text=True, check=True).stdout
+    after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    assert used < 2, "0.25 s on a quiet machine; torch alone would be 2 s and more"
+    verbs = re.findall(r"^│ (\w+)  ", text, re.M)
+    assert {"scan", "preprocess", "dataset", "train", "predict", "score", "report", "check"} <= set(verbs)
+    assert {"phantom", "doctor", "explain"} <= set(verbs)
+
+
+def test_the_exit_codes_are_documented():
+    text = (PROJECT / "docs/cli.md").read_text()
+    for code in ExitCode:
+        assert re.search(rf"\|\s*{code.value}\s*\|", text), code

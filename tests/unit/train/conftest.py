@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from segpipe.config import parse_config
+from segpipe.dataset import gather
+from segpipe.phantom import phantom_arrays
+from segpipe.preprocess.store import pack_bits, stack_writer, write_table
+from segpipe.stages import stage_configs
+
+SIZE, IMAGES = 64, 12
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory) -> Path:
+    """A folder with shards/0000, shards/0001 and dataset.parquet of a dozen small phantoms."""
+    folder = tmp_path_factory.mktemp("prepared")
+    tables = []
+    for shard in range(2):
+        store = folder / "shards" / f"{shard:04d}"
+        rows = []
+        with (
+            stack_writer(store / "images.npy", IMAGES // 2, (SIZE, SIZE), np.dtype(np.uint8)) as images,
+            stack_writer(store / "masks.npy", IMAGES // 2, (SIZE, SIZE), np.dtype(np.uint8)) as masks,
+        ):
+            for number in range(shard, IMAGES, 2):
+                pixels, truth = phantom_arrays(number, (SIZE, SIZE))
+                images.append(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
+                masks.append(pack_bits(np.stack([truth["lung"], truth["heart"]])))
+                rows.append(
+                    {"image_id": f"i{number:02d}", "image": "", "patient": f"p{number}", "fold_wanted": "",
+                     "status": "labelled", "notes": "", "sha256": f"s{number}", "content": f"c{number}"}
+                )  # fmt: skip
+        tables.append(store / "table.parquet")
+        write_table(tables[-1], pd.DataFrame(rows))
+    gather(stage("dataset"), tables, folder)
+    return folder
+
+
+def stage(name, **train):
+    config = parse_config(
+        {
+            "data": {"images": "{p}.png", "masks": {"lung": "l/{p}.png", "heart": "h/{p}.png"}},
+            "preprocess": {"size": SIZE},
+            "folds": {"k": 2, "val_fraction": 0.3},
+            "model": {"options": {"channels": [4, 8, 16], "num_res_units": 0}},
+            "train": {"epochs": 3, "batch_size": 2, "threads": 1, "preview_every": 0, "learning_rate": 0.01, **train},
+        }
+    )
+    return stage_configs(config, [])[name]

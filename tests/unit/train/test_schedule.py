@@ -1,0 +1,15 @@
+import itertools
+
+import pytest
+
+from segpipe.train.schedule import learning_rate
+
+
+def test_the_rate_warms_up_and_then_follows_half_a_cosine():
+    rates = [learning_rate(step, 100, 10, 1.0) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
+    assert rates[10] == 1.0
+    assert rates[55] == pytest.approx(0.5)
+    assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
+    assert rates[-1] < 0.001
+    assert learning_rate(0, 1, 0, 0.5) == 0.5
