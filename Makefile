@@ -8,7 +8,7 @@ BIN := .venv/bin
 
 help:
 	@echo "make demo      make synthetic radiographs and run the whole workflow on them"
-	@echo "make test      run the tests (and the checks)"
+	@echo "make test      run the tests"
 	@echo "make check     format, lint, types, workflow lint"
 	@echo "make format    format the code"
 	@echo "make setup     only set up .venv"
@@ -24,6 +24,7 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/segpipe phantom data/demo
 	$(BIN)/snakemake --cores $(CORES)
+	@cat results/demo/summary.txt
 
 test: setup
 	$(BIN)/pytest

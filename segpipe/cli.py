@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from segpipe import __version__
-from segpipe.errors import ExitCode, InterruptedRunError, SegpipeError
+from segpipe.errors import ExitCode, InterruptedRun, SegpipeError
 from segpipe.log import logger, set_up_logging
 
 app = typer.Typer(
@@ -218,11 +218,13 @@ def main() -> None:
     # Threads that wait for work sleep instead of spinning: beside other work on the same cores, spinning made
     # training several times slower; alone it gained nothing. Torch reads this when it is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # What cuBLAS needs to give the same bits every time (torch.use_deterministic_algorithms).
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
     try:
         app()
-    except SegpipeError as error:
+    except (SegpipeError, InterruptedRun) as error:
         _complain(str(error))
         sys.exit(error.exit_code)
     except Exception:
@@ -233,7 +235,7 @@ def main() -> None:
 def _stop(number: int, _: object) -> None:
     """End where we are: everything finished is on disk, and temporary files clean up after themselves."""
     signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the cleaning up
-    raise InterruptedRunError(
+    raise InterruptedRun(
         "stopped. What was finished is kept (training: every whole epoch); the same command goes on from there.",
         ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.SAVED,
     )

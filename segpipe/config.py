@@ -17,6 +17,9 @@ ClassName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 PixelValues = Annotated[list[Annotated[int, Field(ge=0, le=65535)]], Field(min_length=1)]
 
 
+MAX_CLASSES = 32  # one bit each in a mask
+
+
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, values do not change after reading."""
 
@@ -216,6 +219,8 @@ class Config(Section):
     @model_validator(mode="after")
     def _classes_match_masks(self) -> "Config":
         masks = self.data.masks
+        if len(self.class_values) > MAX_CLASSES:
+            raise ValueError(f"classes: {len(self.class_values)} of them; a mask holds at most {MAX_CLASSES}")
         if "background" in self.class_values:
             raise ValueError("classes: background means the pixels of no class and is always scored; rename yours")
         if isinstance(masks, dict) and self.classes and set(masks) != set(self.classes):

@@ -52,8 +52,11 @@ class DiskFullError(SegpipeError):
     exit_code = ExitCode.DISK
 
 
-class InterruptedRunError(SegpipeError):
-    """Asked to stop: by Ctrl-C (130), or by SIGTERM (75), which a scheduler sends before a time limit."""
+class InterruptedRun(BaseException):
+    """Asked to stop: by Ctrl-C (130), or by SIGTERM (75), which a scheduler sends before a time limit.
+
+    No ``Exception``, so that a reader that turns whatever goes wrong into a quarantined row lets it through.
+    """
 
     def __init__(self, message: str, exit_code: ExitCode) -> None:
         super().__init__(message)

@@ -36,7 +36,7 @@ def _of_run(image: str, config: Config) -> tuple[Sample, PreprocessStage]:
     stage = stage_configs(config, carried)["preprocess"]
     assert isinstance(stage, PreprocessStage)
     for sample in samples:
-        if image in (sample.image_id, sample.image, str(config.data.root / sample.image)):
+        if image == sample.image_id or Path(image) in (Path(sample.image), config.data.root / sample.image):
             return sample, stage
     raise InputError(f"{image!r} is neither an image_id nor a path of this run; it has {len(samples)} images.")
 
@@ -49,6 +49,7 @@ def _of_file(path: Path) -> tuple[Sample, PreprocessStage]:
         classes={},
         missing_mask="quarantine",
         patient_salt_file=None,
+        patient_salt_stamp="",
         dicom=Dicom(),
         preprocess=Preprocess(),
     )

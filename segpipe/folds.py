@@ -81,7 +81,8 @@ def _check_filled(chosen: dict[str, str], folds: Folds) -> None:
     empty = [fold for fold in wanted if fold not in filled]
     if empty or len(chosen) < 3:
         raise InputError(
-            f"{len(chosen)} patients with masks leave {'fold ' + ', '.join(empty) if empty else 'too few'} empty "
-            f"({folds.scheme}). Folds are drawn by patient, so that none is in two; use fewer folds (folds.k), "
-            "another seed, your own folds.column, or more patients."
+            f"{len(chosen)} patients with masks are too few for {folds.scheme}: "
+            f"{'nobody is in ' + ', '.join(empty) if empty else 'no fold is left to validate'}. Folds are drawn by "
+            "patient, so that none is in two; use fewer folds (folds.k), another seed, your own folds.column, or more "
+            "patients."
         )

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from segpipe.config import Config, Dicom, Folds, Model, Predict, Preprocess, Section, Train, canonical_json
 from segpipe.errors import ConfigError
+from segpipe.io.stamp import file_stamp
 
 
 class ReadStage(Section):
@@ -25,6 +26,7 @@ class PreprocessStage(ReadStage):
     """Raw files to the shard store."""
 
     patient_salt_file: Path | None
+    patient_salt_stamp: str  # a new salt gives new keys, so every shard is read again
     dicom: Dicom
     preprocess: Preprocess
 
@@ -69,7 +71,6 @@ class ReportStage(Section):
     title: str
     classes: list[str]
     carried: list[str]
-    tolerate: float
 
 
 Stage = TypeVar("Stage", bound=Section)
@@ -86,6 +87,7 @@ def stage_configs(config: Config, carried: list[str]) -> dict[str, Section]:
         "preprocess": PreprocessStage(
             **read,
             patient_salt_file=config.data.patient_salt_file,
+            patient_salt_stamp=file_stamp(config.data.patient_salt_file) if config.data.patient_salt_file else "",
             dicom=config.dicom,
             preprocess=config.preprocess,
         ),
@@ -93,7 +95,7 @@ def stage_configs(config: Config, carried: list[str]) -> dict[str, Section]:
         "train": TrainStage(seed=config.seed, **contract, model=config.model, train=config.train),
         "predict": PredictStage(**contract, predict=config.predict, label_masks=label_masks),
         "score": ScoreStage(**read),
-        "report": ReportStage(title=config.report.title, classes=names, carried=carried, tolerate=config.data.tolerate),
+        "report": ReportStage(title=config.report.title, classes=names, carried=carried),
     }
 
 

@@ -12,12 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 from monai import transforms as monai_transforms
-from monai.transforms import Compose, InvertibleTransform, MapTransform, Transform
+from monai.transforms import Compose, InvertibleTransform, MapTransform, Randomizable, Transform
 
 from segpipe.config import Dicom, MonaiTransform, Preprocess
 from segpipe.errors import ConfigError, ImageError
 from segpipe.io.masks import read_reference
 from segpipe.io.radiograph import Radiograph, read_radiograph
+from segpipe.io.source import read_bytes
 from segpipe.preprocess.geometry import Geometry, fit_mask, fit_picture, pad, plan_fit, restore
 from segpipe.preprocess.intensity import apply_window, choose_window
 from segpipe.preprocess.store import unpack_bits
@@ -36,7 +37,7 @@ class LoadRadiographd(Transform):
         self.key, self.dicom = key, dicom or Dicom()
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Data:
-        raw = _read_bytes(Path(data[self.key]))
+        raw = read_bytes(Path(data[self.key]))
         radiograph = read_radiograph(raw, self.dicom, data.get("invert"))
         return {
             **data,
@@ -193,15 +194,15 @@ def preprocessing(
         WindowIntensityd(preprocess, dicom),
     ]
     if preprocess.transforms:
-        extra = [monai_transform(entry) for entry in preprocess.transforms]
+        extra = [_not_random(monai_transform(entry), entry) for entry in preprocess.transforms]
         steps += [ToUnitd(), *extra, ToStoredd(preprocess.size, preprocess.dtype)]
     return Compose(steps)
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ImageError(
-            f"the image file cannot be read: {(error.strerror or 'error').lower()}. Restore the file or remove its row."
-        ) from None
+def _not_random(transform: Transform, entry: MonaiTransform) -> Transform:
+    if isinstance(transform, Randomizable):
+        raise ConfigError(
+            f"preprocess.transforms: {entry.name} is random, so the same file would give other pixels each time. "
+            "Random transforms belong in train.augment."
+        )
+    return transform

@@ -15,7 +15,6 @@ Classes = Mapping[str, list[int] | None]
 
 ASPECT_TOLERANCE = 0.02
 HISTOGRAM_LENGTH = 8
-MAX_CLASSES = 32
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,6 @@ def read_reference(
     class without file ``missing`` says whether that is an error or an empty class. Raises ImageError that
     names the file, relative to ``root``, and what is wrong with it.
     """
-    if len(classes) > MAX_CLASSES:
-        raise ImageError(f"there are {len(classes)} classes, and {MAX_CLASSES} fit into a mask; leave some out")
     sources = _sources(files, classes, missing)
     loaded = {path: _load(path, root) for path in dict.fromkeys(path for path in sources.values() if path)}
     named = {value for values in classes.values() for value in values or ()}

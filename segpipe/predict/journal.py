@@ -52,6 +52,10 @@ class Journal:
         except OSError:
             return False
 
+    def content(self, image_id: str) -> str:
+        """The recorded hash of an image's files (:func:`files_hash`), "" where there are none."""
+        return self._entries.get(image_id, ("", ""))[1]
+
     def add(self, image_id: str, made_by: str, files: Sequence[bytes]) -> None:
         """Record an image whose files are in place."""
         self._entries[image_id] = made_by, files_hash(files)

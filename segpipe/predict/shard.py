@@ -11,12 +11,14 @@ import pandas as pd
 import torch
 from torch import nn
 
+from segpipe import __version__
 from segpipe.errors import InputError
 from segpipe.io.predictions import encode_masks, mask_form, mask_names, write_masks
 from segpipe.log import logger, track
+from segpipe.model.card import check_contract
 from segpipe.model.device import choose_device, fix_arithmetic
 from segpipe.model.inputs import to_input
-from segpipe.model.weights import check_contract, load_model
+from segpipe.model.weights import load_model
 from segpipe.predict.journal import Journal, recipe
 from segpipe.predict.masks import build_inferer, postprocessing
 from segpipe.preprocess.geometry import Geometry
@@ -39,10 +41,7 @@ def predict_shard(
     todo = [index for index, names in enumerate(allowed) if names and not predictor.is_done(index, names)]
     for index, mask in track(predictor.predict(todo, allowed), len(todo), f"predict {shard.name}"):
         predictor.write(index, mask, allowed[index])
-    rows = [
-        {"image_id": image_id, "predicted": bool(names), "models": " ".join(names), "form": predictor.form}
-        for image_id, names in zip(store.table["image_id"], allowed, strict=True)
-    ]
+    rows = [predictor.row(index, names) for index, names in enumerate(allowed)]
     predictor.remove_stale([row["image_id"] for row in rows if row["predicted"]])
     write_table(output, pd.DataFrame(rows))
     predicted = sum(row["predicted"] for row in rows)
@@ -90,6 +89,17 @@ class Predictor:
         write_masks(self.masks, image_id, files, self.form, self.stage.classes)
         self._journal.add(image_id, self._recipe(index, names), files)
 
+    def row(self, index: int, names: Sequence[str]) -> dict[str, Any]:
+        """What the shard's index says of an image; the hash makes new masks new content to later stages."""
+        image_id = self.store.table["image_id"].iloc[index]
+        return {
+            "image_id": image_id,
+            "predicted": bool(names),
+            "models": " ".join(names),
+            "form": self.form,
+            "masks_sha256": self._journal.content(image_id) if names else "",
+        }
+
     def remove_stale(self, image_ids: Sequence[str]) -> None:
         """Delete masks of images that left the shard."""
         wanted = {name for image_id in image_ids for name in self._names(image_id)}
@@ -124,9 +134,10 @@ class Predictor:
 
     def _recipe(self, index: int, names: Sequence[str]) -> str:
         predict = self.stage.predict
-        settings = (predict.threshold, predict.inferer, self.form, self.stage.classes, self._device.type)
+        settings = (predict.threshold, predict.inferer, predict.threads, self.form, self.stage.classes)
+        versions = (__version__, torch.__version__, self._device.type)
         content = hashlib.sha256(self.store.images[index].tobytes()).hexdigest()
-        return recipe(content, self._geometry(index), *(self._hashes[name] for name in names), *settings)
+        return recipe(content, self._geometry(index), *(self._hashes[name] for name in names), *settings, *versions)
 
 
 def _models_by_image(table: pd.DataFrame, dataset: Path | None, shard: str, models: list[str]) -> list[list[str]]:

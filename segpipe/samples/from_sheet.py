@@ -12,7 +12,7 @@ _TRUTH = {"": "", "true": "true", "yes": "true", "1": "true", "false": "false", 
 
 
 def samples_from_sheet(
-    data: Data, classes: list[str], fold_column: str | None, salt: bytes
+    data: Data, classes: list[str], fold_column: str | None, salt: bytes, needs_masks: bool
 ) -> tuple[list[Sample], list[str]]:
     """All samples, and the names of the carried columns in the sheet's order.
 
@@ -23,6 +23,12 @@ def samples_from_sheet(
     assert data.sheet is not None
     rows, header = _read(data.root / data.sheet)
     mask_columns = _mask_columns(header, classes, data.sheet)
+    if needs_masks and not any(row[column] for row in rows for column in mask_columns.values()):
+        raise InputError(
+            f"data.sheet: {data.sheet} names no mask, so there is nothing to train on. Name them in a column mask, or "
+            f"in a column for each class ({', '.join(f'mask_{name}' for name in classes)}); its columns are "
+            f"{', '.join(header)}. To apply a trained model, give model.weights."
+        )
     if fold_column and fold_column not in header:
         raise ConfigError(f"folds.column: {data.sheet} has no column {fold_column!r}; it has {', '.join(header)}.")
     own = {*OWN_COLUMNS, *mask_columns.values()}

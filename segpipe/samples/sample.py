@@ -79,12 +79,3 @@ def inside(root: Path, path: str) -> Path:
             "folder that holds all files."
         )
     return root / pure
-
-
-def file_stamp(path: Path) -> str:
-    """Size and modification time: what tells a changed file without reading it."""
-    try:
-        status = path.stat()
-    except OSError:
-        return "missing"
-    return f"{status.st_size}-{status.st_mtime_ns}"

@@ -74,7 +74,7 @@ def list_samples(config: Config) -> tuple[list[Sample], list[str]]:
     except OSError as error:
         raise ConfigError(f"data.patient_salt_file: {data.patient_salt_file}: {error.strerror}.") from None
     if data.sheet:
-        return samples_from_sheet(data, list(config.class_values), config.folds.column, salt)
+        return samples_from_sheet(data, list(config.class_values), config.folds.column, salt, not config.model.weights)
     if config.folds.column:
         return _fold_from_wildcard(*samples_from_patterns(data, salt), column=config.folds.column)
     return samples_from_patterns(data, salt)
@@ -97,8 +97,9 @@ def _check_ids(samples: list[Sample]) -> None:
         files = [sample.image for sample in samples if sample.image_id.casefold() == twice[0]]
         raise InputError(
             f"{len(twice)} image ids belong to several images; the first is {twice[0]!r}: {', '.join(files[:4])}. "
-            "An id names one row of the report and one mask file. Give the sheet a column image_id, or list one "
-            "of the files only."
+            "An id names one row of the report and one mask file, and is the path after the pattern's first folders. "
+            "Begin the pattern's wildcards higher up ({site}/{patient}.png), give the sheet a column image_id, or list "
+            "one of the files only."
         )
 
 

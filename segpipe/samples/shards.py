@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from segpipe.samples.sample import Sample, file_stamp
+from segpipe.io.stamp import file_stamp
+from segpipe.samples.sample import Sample
 
 IMAGES_PER_SHARD = 512
 FIXED_COLUMNS = ("image_id", "image", "patient", "site", "fold", "invert", "stamp")

@@ -15,6 +15,7 @@ from monai.transforms import (
 )
 
 from segpipe.config import MonaiTransform
+from segpipe.errors import ConfigError
 from segpipe.transforms import monai_transform
 
 Pictures = dict[str, np.ndarray]
@@ -35,7 +36,22 @@ class Augmentation:
         if not self._compose.transforms:
             return pictures
         self._compose.set_random_state(seed=draw_seed(self._seed, epoch, image_id))
-        return self._compose(pictures)  # type: ignore[no-any-return]  # MONAI's Compose is untyped
+        augmented: Mapping[str, Any] = self._compose(pictures)
+        _check(pictures, augmented)
+        return augmented
+
+
+def _check(before: Pictures, after: Mapping[str, Any]) -> None:
+    """A transform of the user's may do what training cannot mean."""
+    for key in ("image", "mask"):
+        if tuple(after[key].shape) != before[key].shape:
+            raise ConfigError(f"train.augment turned {key} of {before[key].shape} into {tuple(after[key].shape)}.")
+    mask = np.asarray(after["mask"])
+    if not ((mask == 0) | (mask == 1)).all():
+        raise ConfigError(
+            "train.augment left values other than 0 and 1 in a mask. Spatial transforms interpolate both keys alike "
+            "unless told otherwise: add mode: [bilinear, nearest] for keys: [image, mask]."
+        )
 
 
 def draw_seed(seed: int, epoch: int, image_id: str) -> int:

@@ -12,12 +12,14 @@ import torch
 from monai.data import set_track_meta
 from torch import nn
 
+from segpipe import __version__
 from segpipe.errors import InputError
 from segpipe.io.atomic import atomic_path
 from segpipe.log import logger, train_bar
+from segpipe.model.card import ModelCard
 from segpipe.model.device import autocast, choose_device, choose_precision, fix_arithmetic
 from segpipe.model.inputs import to_input
-from segpipe.model.weights import ModelCard, network_of, save_model
+from segpipe.model.weights import network_of, save_model
 from segpipe.stages import TrainStage, stage_text
 from segpipe.train.augment import Augmentation
 from segpipe.train.data import Pictures, batches, epoch_order
@@ -168,9 +170,15 @@ class Trainer:
 def contract(
     stage: TrainStage, model: str, train_rows: pd.DataFrame, val_rows: pd.DataFrame, device: torch.device
 ) -> str:
-    """A hash of all that decides the result: config, pictures (bytes of their files), roles, kind of device."""
+    """A hash of all that decides the result: config, pictures and masks, roles, kind of device, versions."""
     neutral = stage.train.model_copy(update={"workers": 0, "preview_every": 0})
-    parts = [stage_text(stage.model_copy(update={"train": neutral})), model, device.type]
+    parts = [
+        stage_text(stage.model_copy(update={"train": neutral})),
+        model,
+        device.type,
+        __version__,
+        torch.__version__,
+    ]
     parts += [" ".join(rows["image_id"] + ":" + rows["content"]) for rows in (train_rows, val_rows)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

@@ -59,6 +59,20 @@ def test_doctor_lists_versions_networks_and_transfer_syntaxes():
         assert word in done.stdout
 
 
+def test_stopping_is_not_taken_for_a_damaged_image(monkeypatch, tmp_path):
+    """Readers turn every Exception into a quarantined row; being stopped must not be one."""
+    from segpipe.errors import ExitCode, InterruptedRun
+    from segpipe.io import raster
+    from segpipe.io.radiograph import read_radiograph
+
+    def stop(*_):
+        raise InterruptedRun("stopped", ExitCode.INTERRUPTED)
+
+    monkeypatch.setattr(raster, "read_raster", stop)
+    with pytest.raises(InterruptedRun):
+        read_radiograph(b"BM" + bytes(100))
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
 def test_being_stopped_says_what_is_kept_and_leaves_no_temporary_file(tmp_path, number, code):
     process = subprocess.Popen(

@@ -86,5 +86,5 @@ def test_a_column_decides_and_a_patient_in_two_folds_is_refused():
 
 
 def test_too_few_patients_is_an_error_that_says_what_to_do():
-    with pytest.raises(InputError, match=r"2 patients with masks .* use fewer folds"):
+    with pytest.raises(InputError, match=r"2 patients with masks are too few for kfold: .* use fewer folds"):
         assign_folds(images(2), Folds(k=3), 0)

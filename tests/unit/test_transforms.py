@@ -85,6 +85,12 @@ def test_a_spatial_transform_there_costs_the_row_with_a_reason(files):
     assert isinstance(caught.value.__cause__, ImageError)
 
 
+def test_a_random_transform_there_is_refused():
+    wanted = Preprocess(transforms=[MonaiTransform(name="RandGaussianNoised", keys="image", prob=1.0)])
+    with pytest.raises(ConfigError, match=r"RandGaussianNoised is random.*train\.augment"):
+        preprocessing({"lung": None}, "quarantine", wanted, Dicom())
+
+
 def test_unknown_transforms_and_arguments_are_config_errors():
     assert isinstance(monai_transform(MonaiTransform(name="RandFlipd", keys="image", prob=0.5)), RandFlipd)
     with pytest.raises(ConfigError, match="no transform 'RandFlop'"):

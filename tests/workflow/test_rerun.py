@@ -60,6 +60,18 @@ def test_a_learning_rate_trains_again_and_decodes_nothing(finished):
     assert jobs == EVERYTHING_AFTER_TRAINING
 
 
+def test_new_masks_are_scored_even_if_the_run_stopped_between(finished):
+    """The scores of old masks beside new masks would be the worst kind of wrong."""
+    config = {**TINY, "name": "threshold"}
+    finished.snakemake(config, "--cores", "2")
+    before = (finished.results(config) / "report.csv").read_text()
+    changed = {**config, "predict": {"threads": 1, "threshold": 0.3}}
+    finished.snakemake(changed, "--cores", "2", "--until", "predict")
+    assert finished.jobs(changed) == {"score": 2, "report": 1, "check": 1}
+    finished.snakemake(changed, "--cores", "2")
+    assert (finished.results(config) / "report.csv").read_text() != before
+
+
 @pytest.mark.parametrize("what", ["added", "changed", "removed"])
 def test_one_image_costs_one_shard_and_what_depends_on_it(finished, what):
     images = finished.folder / "data/images"

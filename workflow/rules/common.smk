@@ -7,6 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 from segpipe.config import parse_config
 from segpipe.errors import SegpipeError
+from segpipe.model.card import check_contract, read_card
 from segpipe.model.networks import check_options
 from segpipe.samples.scan import read_scan, scan
 
@@ -16,6 +17,9 @@ shell.prefix(f"export PATH={os.path.dirname(sys.executable)!r}:$PATH; ")
 try:
     CONFIG = parse_config(config, "the config")
     check_options(CONFIG.model.network, CONFIG.model.options)
+    if CONFIG.model.weights:
+        card = read_card(CONFIG.model.weights)
+        check_contract(card, CONFIG.model.weights, CONFIG.class_values, CONFIG.preprocess, CONFIG.dicom)
     # Only the main process looks at the files; a job reads what it found.
     SCAN = scan(CONFIG) if workflow.is_main_process else read_scan(CONFIG)
 except SegpipeError as error:

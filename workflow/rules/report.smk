@@ -59,4 +59,4 @@ rule check:
     message:
         "Summing up"
     shell:
-        "segpipe check {params.folder} --tolerate {params.tolerate} --output {output} 2> >(tee {log} >&2)"
+        "segpipe check {params.folder} --tolerate {params.tolerate} --output {output} 2>&1 | tee {log}"

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segpipe.errors import ImageError
-from segpipe.samples.sample import file_stamp, image_id_from_path, inside, patient_key, safe_name
+from segpipe.io.stamp import file_stamp
+from segpipe.samples.sample import image_id_from_path, inside, patient_key, safe_name
 
 
 @pytest.mark.parametrize(

@@ -137,8 +137,11 @@ def test_a_sheet_without_the_needed_columns_is_refused(archive):
     config = {"results": archive / "r", "classes": {"lung": None}, "data": {"root": archive, "sheet": "s.csv"}}
     with pytest.raises(ConfigError, match="no column image"):
         scan(parse_config(config))
-    (archive / "s.csv").write_text("image,invert\nx.png,perhaps\n")
+    (archive / "s.csv").write_text("image,invert,mask\nx.png,perhaps,m.png\n")
     with pytest.raises(InputError, match="line 2: invert is 'perhaps'"):
+        scan(parse_config(config))
+    (archive / "s.csv").write_text("image,msk\nx.png,y.png\n")
+    with pytest.raises(InputError, match=r"names no mask.*its columns are image, msk"):
         scan(parse_config(config))
     (archive / "s.csv").write_text("image\n")
     with pytest.raises(InputError, match="no rows"):

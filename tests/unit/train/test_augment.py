@@ -3,6 +3,7 @@ import pytest
 from monai.data import set_track_meta
 
 from segpipe.config import MonaiTransform
+from segpipe.errors import ConfigError
 from segpipe.train.augment import Augmentation, draw_seed
 
 
@@ -53,6 +54,15 @@ def test_none_leaves_pictures_alone_and_a_list_is_used():
     assert Augmentation("none", 64, 0)(given, "a", 1) is given
     flip = Augmentation([MonaiTransform(name="RandFlipd", keys=["image", "mask"], prob=1.0, spatial_axis=1)], 64, 0)
     np.testing.assert_array_equal(np.asarray(flip(given, "a", 1)["image"]), given["image"][:, :, ::-1])
+
+
+def test_a_list_that_spoils_the_masks_is_refused():
+    blurred = [MonaiTransform(name="RandRotated", keys=["image", "mask"], prob=1.0, range_x=0.3)]
+    with pytest.raises(ConfigError, match=r"mode: \[bilinear, nearest\]"):
+        Augmentation(blurred, 64, 0)(pictures(), "a", 1)
+    cropped = [MonaiTransform(name="RandSpatialCropd", keys=["image", "mask"], roi_size=[32, 32])]
+    with pytest.raises(ConfigError, match=r"turned image of \(1, 64, 64\) into \(1, 32, 32\)"):
+        Augmentation(cropped, 64, 0)(pictures(), "a", 1)
 
 
 def test_seeds_fit_numpys_generator():

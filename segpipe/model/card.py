@@ -1,0 +1,60 @@
+"""What a model needs to be applied; read without torch, so that a wrong model is found before anything runs."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segpipe.config import Dicom, Preprocess
+from segpipe.errors import ConfigError, InputError
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model needs to be applied: the contract. ``provenance`` is for people."""
+
+    network: str
+    options: dict[str, Any]
+    classes: dict[str, list[int] | None]
+    preprocess: dict[str, Any]
+    dicom: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+def read_card(folder: Path) -> ModelCard:
+    """The model's contract.
+
+    Raises:
+        InputError: not a model's folder.
+    """
+    path = folder / "model.json"
+    try:
+        return ModelCard(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{path} is not a segpipe model ({error}). model.weights is a folder with model.json."
+        ) from None
+
+
+def check_contract(
+    card: ModelCard, folder: Path, classes: dict[str, list[int] | None], preprocess: Preprocess, dicom: Dicom
+) -> None:
+    """Refuse to apply a model to pictures prepared in another way than it was trained on.
+
+    Raises:
+        ConfigError: names every key that differs, with the value the model needs.
+    """
+    wanted = {"preprocess": card.preprocess, "dicom": card.dicom}
+    found = {"preprocess": preprocess.model_dump(mode="json"), "dicom": dicom.model_dump(mode="json")}
+    differing = [
+        f"{section}.{key}: {value!r} (the config says {found[section].get(key)!r})"
+        for section, values in wanted.items()
+        for key, value in values.items()
+        if found[section].get(key) != value
+    ]
+    if list(classes) != list(card.classes):
+        differing.append(f"classes: {', '.join(card.classes)} in this order (the config says {', '.join(classes)})")
+    if differing:
+        raise ConfigError(
+            f"The model in {folder} was trained with other settings; it needs\n  " + "\n  ".join(differing)
+        )
