@@ -24,5 +24,5 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        RESULTS + "/report.csv",
-        RESULTS + "/summary.txt",
+        f"{RESULTS}/report.csv",
+        f"{RESULTS}/summary.txt",

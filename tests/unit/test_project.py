@@ -26,7 +26,7 @@ LAYERS = [
     {"score", "model", "transforms"},
     {"preprocess"},
     {"stages", "samples"},
-    {"io", "log"},
+    {"io", "log", "gpu"},
     {"config", "errors"},
 ]
 WITHOUT_TORCH = ["cli", "samples.scan", "dataset", "score.shard", "report.stage", "io.dicom", "preprocess.store"]

@@ -7,6 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 from segpipe.config import parse_config
 from segpipe.errors import SegpipeError
+from segpipe.gpu import gpus_wanted
 from segpipe.model.card import check_contract, read_card
 from segpipe.model.networks import check_options
 from segpipe.samples.scan import read_scan, scan
@@ -19,7 +20,13 @@ try:
     check_options(CONFIG.model.network, CONFIG.model.options)
     if CONFIG.model.weights:
         card = read_card(CONFIG.model.weights)
-        check_contract(card, CONFIG.model.weights, CONFIG.class_values, CONFIG.preprocess, CONFIG.dicom)
+        check_contract(
+            card,
+            CONFIG.model.weights,
+            CONFIG.class_values,
+            CONFIG.preprocess,
+            CONFIG.dicom,
+        )
     # Only the main process looks at the files; a job reads what it found.
     SCAN = scan(CONFIG) if workflow.is_main_process else read_scan(CONFIG)
 except SegpipeError as error:
@@ -29,6 +36,9 @@ RESULTS = CONFIG.folder.as_posix()
 SHARDS = sorted(SCAN.shards)
 TRAINS = CONFIG.model.weights is None
 MODELS = CONFIG.folds.models if TRAINS else []
+
+# The name of environment.yml's environment; used only with `--software-deployment-method conda`.
+ENVIRONMENT = "segpipe"
 
 
 wildcard_constraints:
@@ -43,7 +53,7 @@ def stage_config(stage):
 
 def of_shards(pattern):
     """The files of all shards."""
-    return expand(RESULTS + "/" + pattern, shard=SHARDS)
+    return expand(f"{RESULTS}/{pattern}", shard=SHARDS)
 
 
 def model_folders():
@@ -51,8 +61,3 @@ def model_folders():
     if TRAINS:
         return [f"{RESULTS}/models/{model}" for model in MODELS]
     return [CONFIG.model.weights.as_posix()]
-
-
-def wants_gpu(device):
-    """GPUs that a job asks for: none where the config or this machine has none."""
-    return int(device == "cuda" or (device == "auto" and os.path.exists("/dev/nvidiactl")))

@@ -3,24 +3,26 @@
 
 rule preprocess:
     input:
-        table=RESULTS + "/samples/{shard}.csv",
+        table=f"{RESULTS}/samples/{{shard}}.csv",
         config=stage_config("preprocess"),
     output:
-        images=RESULTS + "/shards/{shard}/images.npy",
-        masks=RESULTS + "/shards/{shard}/masks.npy",
-        table=RESULTS + "/shards/{shard}/table.parquet",
+        images=f"{RESULTS}/shards/{{shard}}/images.npy",
+        masks=f"{RESULTS}/shards/{{shard}}/masks.npy",
+        table=f"{RESULTS}/shards/{{shard}}/table.parquet",
     log:
-        RESULTS + "/logs/preprocess/{shard}.log",
+        f"{RESULTS}/logs/preprocess/{{shard}}.log",
     benchmark:
-        RESULTS + "/benchmarks/preprocess/{shard}.tsv"
+        f"{RESULTS}/benchmarks/preprocess/{{shard}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
     params:
         # Size and time of each file: what tells Snakemake that a shard has something new.
         images=lambda wildcards: SCAN.shards[wildcards.shard],
         config=SCAN.stages["preprocess"],
         folder=subpath(output.table, parent=True),
-    threads: 1
-    resources:
-        mem_mb=2000,
     message:
         "Preprocessing shard {wildcards.shard}"
     shell:
@@ -32,18 +34,20 @@ rule dataset:
         tables=of_shards("shards/{shard}/table.parquet"),
         config=stage_config("dataset"),
     output:
-        table=RESULTS + "/dataset/dataset.parquet",
-        facts=RESULTS + "/dataset/dataset.json",
+        table=f"{RESULTS}/dataset/dataset.parquet",
+        facts=f"{RESULTS}/dataset/dataset.json",
     log:
-        RESULTS + "/logs/dataset.log",
+        f"{RESULTS}/logs/dataset.log",
     benchmark:
-        RESULTS + "/benchmarks/dataset.tsv"
-    params:
-        config=SCAN.stages["dataset"],
-        folder=subpath(output.table, parent=True),
+        f"{RESULTS}/benchmarks/dataset.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=2000,
+    params:
+        config=SCAN.stages["dataset"],
+        folder=subpath(output.table, parent=True),
     message:
         "Gathering {SCAN.images} images, deciding folds"
     shell:

@@ -4,28 +4,30 @@
 
 rule predict:
     input:
-        images=RESULTS + "/shards/{shard}/images.npy",
-        table=RESULTS + "/shards/{shard}/table.parquet",
-        weights=[folder + "/model.safetensors" for folder in model_folders()],
-        cards=[folder + "/model.json" for folder in model_folders()],
-        dataset=RESULTS + "/dataset/dataset.parquet" if TRAINS else [],
+        images=f"{RESULTS}/shards/{{shard}}/images.npy",
+        table=f"{RESULTS}/shards/{{shard}}/table.parquet",
+        weights=[f"{folder}/model.safetensors" for folder in model_folders()],
+        cards=[f"{folder}/model.json" for folder in model_folders()],
+        dataset=f"{RESULTS}/dataset/dataset.parquet" if TRAINS else [],
         config=stage_config("predict"),
     output:
-        RESULTS + "/predictions/{shard}.parquet",
+        f"{RESULTS}/predictions/{{shard}}.parquet",
     log:
-        RESULTS + "/logs/predict/{shard}.log",
+        f"{RESULTS}/logs/predict/{{shard}}.log",
     benchmark:
-        RESULTS + "/benchmarks/predict/{shard}.tsv"
+        f"{RESULTS}/benchmarks/predict/{{shard}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.predict.threads
+    resources:
+        gpu=gpus_wanted(CONFIG.predict.device),
+        mem_mb=4000,
     params:
         config=SCAN.stages["predict"],
         models=model_folders(),
         shard=subpath(input.table, parent=True),
-        masks=RESULTS + "/masks/{shard}",
+        masks=f"{RESULTS}/masks/{{shard}}",
         dataset=f"--dataset {RESULTS}/dataset/dataset.parquet" if TRAINS else "",
-    threads: CONFIG.predict.threads
-    resources:
-        gpu=wants_gpu(CONFIG.predict.device),
-        mem_mb=4000,
     message:
         "Predicting shard {wildcards.shard}"
     shell:
@@ -35,24 +37,26 @@ rule predict:
 
 rule score:
     input:
-        samples=RESULTS + "/samples/{shard}.csv",
-        table=RESULTS + "/shards/{shard}/table.parquet",
-        predictions=RESULTS + "/predictions/{shard}.parquet",
+        samples=f"{RESULTS}/samples/{{shard}}.csv",
+        table=f"{RESULTS}/shards/{{shard}}/table.parquet",
+        predictions=f"{RESULTS}/predictions/{{shard}}.parquet",
         config=stage_config("score"),
     output:
-        RESULTS + "/scores/{shard}.parquet",
+        f"{RESULTS}/scores/{{shard}}.parquet",
     log:
-        RESULTS + "/logs/score/{shard}.log",
+        f"{RESULTS}/logs/score/{{shard}}.log",
     benchmark:
-        RESULTS + "/benchmarks/score/{shard}.tsv"
+        f"{RESULTS}/benchmarks/score/{{shard}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
     params:
         images=lambda wildcards: SCAN.shards[wildcards.shard],
         config=SCAN.stages["score"],
         shard=subpath(input.table, parent=True),
-        masks=RESULTS + "/masks/{shard}",
-    threads: 1
-    resources:
-        mem_mb=2000,
+        masks=f"{RESULTS}/masks/{{shard}}",
     message:
         "Scoring shard {wildcards.shard}"
     shell:

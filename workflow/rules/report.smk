@@ -6,33 +6,35 @@ rule report:
         tables=of_shards("shards/{shard}/table.parquet"),
         predictions=of_shards("predictions/{shard}.parquet"),
         scores=of_shards("scores/{shard}.parquet"),
-        dataset=RESULTS + "/dataset/dataset.parquet" if TRAINS else [],
+        dataset=f"{RESULTS}/dataset/dataset.parquet" if TRAINS else [],
         config=stage_config("report"),
         predict_config=stage_config("predict"),
     output:
         table=report(
-            RESULTS + "/report.csv",
+            f"{RESULTS}/report.csv",
             caption="../report/table.rst",
             category="Scores",
         ),
-        summary=RESULTS + "/summary.json",
+        summary=f"{RESULTS}/summary.json",
         overview=report(
-            RESULTS + "/overview.png",
+            f"{RESULTS}/overview.png",
             caption="../report/overview.rst",
             category="Pictures",
         ),
     log:
-        RESULTS + "/logs/report.log",
+        f"{RESULTS}/logs/report.log",
     benchmark:
-        RESULTS + "/benchmarks/report.tsv"
+        f"{RESULTS}/benchmarks/report.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
     params:
         config=SCAN.stages["report"],
         shards=SHARDS,
         folder=subpath(output.table, parent=True),
         folds="--folds" if TRAINS else "--no-folds",
-    threads: 1
-    resources:
-        mem_mb=2000,
     message:
         "Writing the report of {SCAN.images} images"
     shell:
@@ -43,19 +45,21 @@ rule report:
 # Fails when too many images are quarantined; the report is complete all the same.
 rule check:
     input:
-        summary=RESULTS + "/summary.json",
+        summary=f"{RESULTS}/summary.json",
     output:
-        RESULTS + "/summary.txt",
+        f"{RESULTS}/summary.txt",
     log:
-        RESULTS + "/logs/check.log",
+        f"{RESULTS}/logs/check.log",
     benchmark:
-        RESULTS + "/benchmarks/check.tsv"
-    params:
-        tolerate=CONFIG.data.tolerate,
-        folder=subpath(input.summary, parent=True),
+        f"{RESULTS}/benchmarks/check.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=500,
+    params:
+        tolerate=CONFIG.data.tolerate,
+        folder=subpath(input.summary, parent=True),
     message:
         "Summing up"
     shell:

@@ -6,24 +6,28 @@ rule train:
     input:
         images=of_shards("shards/{shard}/images.npy"),
         masks=of_shards("shards/{shard}/masks.npy"),
-        dataset=RESULTS + "/dataset/dataset.parquet",
+        dataset=f"{RESULTS}/dataset/dataset.parquet",
         config=stage_config("train"),
     output:
-        weights=RESULTS + "/models/{model}/model.safetensors",
-        card=RESULTS + "/models/{model}/model.json",
-        history=RESULTS + "/models/{model}/history.csv",
+        weights=f"{RESULTS}/models/{{model}}/model.safetensors",
+        card=f"{RESULTS}/models/{{model}}/model.json",
+        history=f"{RESULTS}/models/{{model}}/history.csv",
     log:
-        RESULTS + "/logs/train/{model}.log",
+        f"{RESULTS}/logs/train/{{model}}.log",
     benchmark:
-        RESULTS + "/benchmarks/train/{model}.tsv"
-    params:
-        config=SCAN.stages["train"],
-        shards=RESULTS + "/shards",
-        folder=subpath(output.card, parent=True),
+        f"{RESULTS}/benchmarks/train/{{model}}.tsv"
+    conda:
+        ENVIRONMENT
     threads: CONFIG.train.threads + CONFIG.train.workers
     resources:
-        gpu=wants_gpu(CONFIG.train.device),
+        gpu=gpus_wanted(CONFIG.train.device),
         mem_mb=8000,
+    params:
+        config=SCAN.stages["train"],
+        shards=lambda wildcards, input: os.path.dirname(
+            os.path.dirname(input.images[0])
+        ),
+        folder=subpath(output.card, parent=True),
     message:
         "Training {wildcards.model}"
     shell:
