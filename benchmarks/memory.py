@@ -22,13 +22,14 @@ import numpy as np
 from harness import PROJECT, print_machine, print_table
 
 from segpipe.config import Config, parse_config
-from segpipe.model.weights import ModelCard, network_of, save_model
+from segpipe.model.card import ModelCard
+from segpipe.model.weights import network_of, save_model
 from segpipe.phantom import phantom_arrays
 from segpipe.samples.scan import scan
 
 SHAPES = ((1024, 1024), (900, 1100), (1100, 900), (720, 600))
 GOAL = 1.1  # "flat": ten times the images, at most a tenth more memory
-MODEL = "model"
+MODEL, CHANNELS = "model", [16, 32, 64, 128, 256, 256]
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def make_archive(folder: Path, images: int) -> Config:
                 os.link(path, path.with_name(f"p{number:05d}.png"))
     masks = {name: f"{name}/{{patient}}.png" for name in ("lung", "heart")}
     data = {"root": "data", "images": "image/{patient}.png", "masks": masks, "shards": 1}
-    return parse_config({"name": "bench", "data": data, "model": {"weights": MODEL}})
+    return parse_config({"name": "bench", "data": data, "model": {"weights": MODEL, "options": {"channels": CHANNELS}}})
 
 
 def write_model(folder: Path, config: Config) -> None:

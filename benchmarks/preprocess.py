@@ -17,12 +17,12 @@ import torch
 from harness import interleaved, print_machine, print_table, ratio_rows, real_data
 from monai import transforms as mt
 
-from segpipe.config import Dicom, Preprocess
+from segpipe.config import Dicom, Preprocess, parse_config
 from segpipe.ingest import read_sample
 from segpipe.io.radiograph import read_radiograph
 from segpipe.phantom import phantom_arrays
 from segpipe.samples.sample import Sample
-from segpipe.stages import PreprocessStage
+from segpipe.stages import PreprocessStage, stage_configs
 from segpipe.transforms import preprocessing
 
 SIZE = 512
@@ -65,14 +65,9 @@ def segpipe_compose() -> Step:
 
 def segpipe_row() -> Step:
     """As the stage does it: the transforms, and the image's row with the hash of what is stored."""
-    stage = PreprocessStage(
-        root=Path("/"),
-        classes={"lung": None},
-        missing_mask="quarantine",
-        patient_salt_file=None,
-        dicom=Dicom(),
-        preprocess=Preprocess(size=SIZE),
-    )
+    config = parse_config({"classes": {"lung": None}, "data": {"root": "/", "images": "x"}, "model": {"weights": "x"}})
+    stage = stage_configs(config, [])["preprocess"]
+    assert isinstance(stage, PreprocessStage)
     compose = preprocessing(stage.classes, stage.missing_mask, stage.preprocess, stage.dicom)
 
     def run(path: Path) -> object:

@@ -22,6 +22,9 @@ import cv2
 import numpy as np
 from harness import PROJECT, print_machine, print_table
 
+from segpipe.config import Config, canonical_json, parse_config
+from segpipe.io.atomic import write_text
+from segpipe.model.card import ModelCard
 from segpipe.phantom import phantom_arrays
 
 GOAL_CPU_S, GOAL_RSS_MB = 10.0, 400.0
@@ -99,16 +102,23 @@ def link_image(folder: Path, number: int, labelled: bool) -> None:
 
 
 def write_config(folder: Path, trains: bool) -> Path:
-    """A config over the links: one that trains, or one with given (empty) weights."""
+    """A config over the links: one that trains, or one with given weights."""
     masks = {name: f"{name}/{{site}}/{{patient}}_{{view}}.png" for name in CLASSES}
     data = {"root": "data", "images": "image/{site}/{patient}_{view}.png", **({"masks": masks} if trains else {})}
     model = {} if trains else {"weights": WEIGHTS}
-    (folder / WEIGHTS).mkdir()
-    for name in ("model.safetensors", "model.json"):
-        (folder / WEIGHTS / name).write_text("{}")
+    values = {"name": "bench", "classes": dict.fromkeys(CLASSES), "data": data, "model": model}
+    write_model(folder / WEIGHTS, parse_config(values))
     path = folder / "config.json"
-    path.write_text(json.dumps({"name": "bench", "classes": dict.fromkeys(CLASSES), "data": data, "model": model}))
+    path.write_text(json.dumps(values))
     return path
+
+
+def write_model(folder: Path, config: Config) -> None:
+    """A model's card that fits the config, and a file for its weights, which nobody reads here."""
+    contract = {"preprocess": config.preprocess.model_dump(mode="json"), "dicom": config.dicom.model_dump(mode="json")}
+    card = ModelCard(config.model.network, config.model.options, config.class_values, **contract, provenance={})
+    write_text(folder / "model.json", canonical_json(vars(card)))
+    write_text(folder / "model.safetensors", "")
 
 
 def replace_image(folder: Path) -> None:

@@ -102,7 +102,7 @@ class Dicom(Section):
 class Preprocess(Section):
     """From any picture to the network's input."""
 
-    size: Annotated[int, Field(ge=32, le=4096, multiple_of=32)] = Field(
+    size: Annotated[int, Field(ge=64, le=4096, multiple_of=32)] = Field(
         512, description="rows and columns of the network's input, a multiple of 32"
     )
     fit: Literal["letterbox", "stretch"] = Field(
@@ -157,11 +157,11 @@ class Model(Section):
 class Train(Section):
     """How a model is trained."""
 
-    epochs: int = Field(40, ge=1)
-    batch_size: int = Field(4, ge=1)
+    epochs: int = Field(30, ge=1)
+    batch_size: int = Field(2, ge=1)
     loss: Literal["bce", "dice", "dice_ce", "dice_focal"] = Field("dice_ce")
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adamw")
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     warmup_epochs: float = Field(1.0, ge=0, description="epochs of linear warm-up before the cosine")
     patience: int = Field(0, ge=0, description="stop after this many epochs without a better MIoU; 0: never")

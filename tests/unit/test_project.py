@@ -68,6 +68,8 @@ def test_environment_yml_has_the_ranges_of_pyproject():
     assert python == f"python{project['requires-python']}"
     assert pip == "pip"
     assert packages["pip"] == [*project["dependencies"], "-e ."]
+    rules = yaml.safe_load((PROJECT / "workflow/envs/segpipe.yaml").read_text())["dependencies"]
+    assert rules == [python, pip, {"pip": project["dependencies"]}]
 
 
 def test_constraints_pin_every_dependency():

@@ -37,9 +37,6 @@ SHARDS = sorted(SCAN.shards)
 TRAINS = CONFIG.model.weights is None
 MODELS = CONFIG.folds.models if TRAINS else []
 
-# The name of environment.yml's environment; used only with `--software-deployment-method conda`.
-ENVIRONMENT = "segpipe"
-
 
 wildcard_constraints:
     shard=r"\d{4}",

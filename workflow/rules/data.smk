@@ -14,7 +14,7 @@ rule preprocess:
     benchmark:
         f"{RESULTS}/benchmarks/preprocess/{{shard}}.tsv"
     conda:
-        ENVIRONMENT
+        "../envs/segpipe.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -41,7 +41,7 @@ rule dataset:
     benchmark:
         f"{RESULTS}/benchmarks/dataset.tsv"
     conda:
-        ENVIRONMENT
+        "../envs/segpipe.yaml"
     threads: 1
     resources:
         mem_mb=2000,

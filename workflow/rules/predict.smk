@@ -17,7 +17,7 @@ rule predict:
     benchmark:
         f"{RESULTS}/benchmarks/predict/{{shard}}.tsv"
     conda:
-        ENVIRONMENT
+        "../envs/segpipe.yaml"
     threads: CONFIG.predict.threads
     resources:
         gpu=gpus_wanted(CONFIG.predict.device),
@@ -48,7 +48,7 @@ rule score:
     benchmark:
         f"{RESULTS}/benchmarks/score/{{shard}}.tsv"
     conda:
-        ENVIRONMENT
+        "../envs/segpipe.yaml"
     threads: 1
     resources:
         mem_mb=2000,

@@ -26,7 +26,7 @@ rule report:
     benchmark:
         f"{RESULTS}/benchmarks/report.tsv"
     conda:
-        ENVIRONMENT
+        "../envs/segpipe.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -53,7 +53,7 @@ rule check:
     benchmark:
         f"{RESULTS}/benchmarks/check.tsv"
     conda:
-        ENVIRONMENT
+        "../envs/segpipe.yaml"
     threads: 1
     resources:
         mem_mb=500,

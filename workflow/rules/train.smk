@@ -17,7 +17,7 @@ rule train:
     benchmark:
         f"{RESULTS}/benchmarks/train/{{model}}.tsv"
     conda:
-        ENVIRONMENT
+        "../envs/segpipe.yaml"
     threads: CONFIG.train.threads + CONFIG.train.workers
     resources:
         gpu=gpus_wanted(CONFIG.train.device),

@@ -28,7 +28,9 @@ class NetworkOptions(BaseModel):
 class UNetOptions(NetworkOptions):
     """Options of ``unet``."""
 
-    channels: Levels = Field([16, 32, 64, 128, 256], description="channels per level, the first at half resolution")
+    channels: Levels = Field(
+        [16, 32, 64, 128, 256, 256], description="channels per level, the first at half resolution"
+    )
     num_res_units: int = Field(2, ge=0, le=8, description="convolutions per residual unit; 0: plain ones")
     norm: Norm = Field("instance", description="normalisation")
     dropout: Dropout = Field(0.0, description="dropout probability")

@@ -88,7 +88,7 @@ def test_logits_have_the_size_of_the_image_and_a_channel_per_class(name: str, op
 def test_a_batch_of_one_smallest_image_can_be_trained_on(name: str, options: dict[str, Any]) -> None:
     default_depth = {key: value for key, value in options.items() if key in ("width", "backbone")}
     network = seeded(name, default_depth)
-    assert network(images(1, 32, 32)).shape == (1, 2, 32, 32)
+    assert network(images(1, 64, 64)).shape == (1, 2, 64, 64)
 
 
 @every_variant
@@ -144,8 +144,8 @@ def test_the_logits_of_an_image_do_not_depend_on_the_size_of_the_batch_but_for_r
 @torch.no_grad()
 def test_at_full_size_the_logits_do_not_depend_on_the_size_of_the_batch_at_all() -> None:
     # PyTorch's CPU convolution has another kernel for small inputs, and small means the whole batch
-    # (docs/networks.md); from 256 x 256 on, every input of this network is large.
-    network, batch = trained_a_little("unet", {}), images(3, 256, 256)
+    # (docs/networks.md); from 512 x 512 on, every input of this network is large.
+    network, batch = trained_a_little("unet", {}), images(3, 512, 512)
     assert torch.equal(network(batch)[:1], network(batch[:1]))
 
 

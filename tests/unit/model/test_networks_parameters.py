@@ -35,7 +35,7 @@ DECODER_64 = block(1024, 512) + block(512, 256) + block(256, 128) + block(128, 6
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("unet", 1624844),
+        ("unet", 3730960),
         ("basicunet", 1978433),
         ("attentionunet", 1987417),
         ("segresnet", 1576385),
@@ -106,6 +106,6 @@ def test_a_class_more_costs_one_more_row_of_the_last_layer() -> None:
 
 def test_the_description_of_the_networks_has_a_line_each_with_the_count() -> None:
     lines = describe_networks()
-    assert lines[0].split()[:2] == ["unet", "1,624,844"]
+    assert lines[0].split()[:2] == ["unet", "3,730,960"]
     assert any(line.startswith("unet2015") and "31,036,481" in line for line in lines)
     assert len(lines) == 9
