@@ -1,5 +1,6 @@
 """A trained model on disk: ``model.safetensors`` and ``model.json``, no pickle."""
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ def save_model(folder: Path, weights: dict[str, torch.Tensor], card: ModelCard) 
     write_text(folder / "model.json", canonical_json(vars(card)))
 
 
-def load_model(folder: Path) -> tuple[nn.Module, ModelCard]:
+def load_model(folder: Path) -> nn.Module:
     """The network with its weights, in eval mode on the CPU.
 
     Raises:
@@ -32,7 +33,20 @@ def load_model(folder: Path) -> tuple[nn.Module, ModelCard]:
     except Exception as error:
         text = " ".join(str(error).split())[:300]
         raise InputError(f"{folder}/model.safetensors does not fit the network {card.network!r}: {text}") from None
-    return network.eval(), card
+    return network.eval()
+
+
+def weights_hash(folder: Path) -> str:
+    """SHA-256 of the weights' file.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        with (folder / "model.safetensors").open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{folder}/model.safetensors cannot be read: {error.strerror}.") from None
 
 
 def network_of(model: Model, classes: int) -> nn.Module:

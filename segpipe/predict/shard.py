@@ -15,10 +15,10 @@ from segpipe import __version__
 from segpipe.errors import InputError
 from segpipe.io.predictions import encode_masks, mask_form, mask_names, write_masks
 from segpipe.log import logger, track
-from segpipe.model.card import check_contract
+from segpipe.model.card import check_contract, read_card
 from segpipe.model.device import choose_device, fix_arithmetic
 from segpipe.model.inputs import to_input
-from segpipe.model.weights import load_model
+from segpipe.model.weights import load_model, weights_hash
 from segpipe.predict.journal import Journal, recipe
 from segpipe.predict.masks import build_inferer, postprocessing
 from segpipe.preprocess.geometry import Geometry
@@ -65,7 +65,9 @@ class Predictor:
         self._post = postprocessing(stage.predict.threshold, exclusive=self.form == "labels")
         self._journal = Journal(self.masks)
         self._networks: dict[str, nn.Module] = {}
-        self._hashes = {name: _file_hash(folder / "model.safetensors") for name, folder in self.folders.items()}
+        for folder in self.folders.values():
+            check_contract(read_card(folder), folder, stage.classes, stage.preprocess, stage.dicom)
+        self._hashes = {name: weights_hash(folder) for name, folder in self.folders.items()}
 
     def is_done(self, index: int, names: Sequence[str]) -> bool:
         """Whether the mask on disk is the one that predicting again would write."""
@@ -119,10 +121,7 @@ class Predictor:
 
     def _network(self, name: str) -> nn.Module:
         if name not in self._networks:
-            network, card = load_model(self.folders[name])
-            stage = self.stage
-            check_contract(card, self.folders[name], stage.classes, stage.preprocess, stage.dicom)
-            self._networks[name] = network.to(self._device)
+            self._networks[name] = load_model(self.folders[name]).to(self._device)
         return self._networks[name]
 
     def _geometry(self, index: int) -> Geometry:
@@ -153,8 +152,3 @@ def _models_by_image(table: pd.DataFrame, dataset: Path | None, shard: str, mode
     # "" is a patient without a fold, whom no model saw.
     unseen: dict[str, Any] = {name: rows[f"role:{name}"].isin(["test", ""]).tolist() for name in models}
     return [[name for name in models if use and unseen[name][index]] for index, use in enumerate(usable)]
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,7 +8,7 @@ import torch
 from segpipe.errors import InputError
 from segpipe.train import loop
 from segpipe.train.loop import train_model
-from tests.unit.train.conftest import stage
+from tests.unit.prepared import stage
 
 FILES = ("model.safetensors", "model.json", "history.csv")
 

@@ -1,22 +1,22 @@
+"""A small prepared dataset that the tests of training and prediction share."""
+
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from segpipe.config import parse_config
 from segpipe.dataset import gather
 from segpipe.phantom import phantom_arrays
+from segpipe.preprocess.geometry import plan_fit
 from segpipe.preprocess.store import pack_bits, stack_writer, write_table
 from segpipe.stages import stage_configs
 
 SIZE, IMAGES = 64, 12
 
 
-@pytest.fixture(scope="session")
-def prepared(tmp_path_factory) -> Path:
-    """A folder with shards/0000, shards/0001 and dataset.parquet of a dozen small phantoms."""
-    folder = tmp_path_factory.mktemp("prepared")
+def prepare(folder: Path) -> Path:
+    """Write shards/0000, shards/0001 and dataset.parquet of a dozen small phantoms."""
     tables = []
     for shard in range(2):
         store = folder / "shards" / f"{shard:04d}"
@@ -29,9 +29,10 @@ def prepared(tmp_path_factory) -> Path:
                 pixels, truth = phantom_arrays(number, (SIZE, SIZE))
                 images.append(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
                 masks.append(pack_bits(np.stack([truth["lung"], truth["heart"]])))
+                geometry = vars(plan_fit((100, 80 + number), SIZE, "letterbox"))
                 rows.append(
                     {"image_id": f"i{number:02d}", "image": "", "patient": f"p{number}", "fold_wanted": "",
-                     "status": "labelled", "notes": "", "sha256": f"s{number}", "content": f"c{number}"}
+                     "status": "labelled", "notes": "", "sha256": f"s{number}", "content": f"c{number}", **geometry}
                 )  # fmt: skip
         tables.append(store / "table.parquet")
         write_table(tables[-1], pd.DataFrame(rows))

@@ -1,0 +1,108 @@
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from segpipe.config import Predict
+from segpipe.errors import ConfigError, InputError
+from segpipe.io.predictions import read_masks
+from segpipe.predict.shard import predict_shard
+from segpipe.train.loop import train_model
+from tests.unit.prepared import stage
+
+
+@pytest.fixture(scope="module")
+def models(prepared, tmp_path_factory):
+    """Two models that differ: one per fold."""
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("fold0", "fold1"):
+        train_model(stage("train"), prepared / "dataset.parquet", prepared / "shards", name, folder / name)
+    return [folder / "fold0", folder / "fold1"]
+
+
+def predict(prepared, models, output, dataset=True, label_masks=False, **changes):
+    wanted = stage("predict").model_copy(update={"predict": Predict(threads=1, **changes), "label_masks": label_masks})
+    table = prepared / "dataset.parquet" if dataset else None
+    predict_shard(wanted, prepared / "shards/0000", models, table, output / "masks", output / "index.parquet")
+    return pd.read_parquet(output / "index.parquet").set_index("image_id")
+
+
+def files(output):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (output / "masks").glob("*.png")}
+
+
+def test_each_image_is_predicted_by_the_model_that_never_saw_its_patient(prepared, models, tmp_path):
+    index = predict(prepared, models, tmp_path)
+    folds = pd.read_parquet(prepared / "dataset.parquet").set_index("image_id")["fold"]
+    assert index["predicted"].all()
+    for image_id, row in index.iterrows():
+        assert row["models"] == f"fold{folds[image_id]}"
+    masks = read_masks(tmp_path / "masks", "i04", "per_class", stage("predict").classes)
+    assert masks.shape == (2, 100, 84), "at the original size"
+
+
+def test_without_folds_all_models_decide_together(prepared, models, tmp_path):
+    index = predict(prepared, models, tmp_path, dataset=False)
+    assert set(index["models"]) == {"fold0 fold1"}
+    predict(prepared, models[:1], tmp_path / "one", dataset=False)
+    assert files(tmp_path) != files(tmp_path / "one")
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_the_batch_size_does_not_change_a_pixel(prepared, models, tmp_path, batch_size):
+    predict(prepared, models, tmp_path / "a", batch_size=4)
+    predict(prepared, models, tmp_path / "b", batch_size=batch_size)
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+def test_a_label_image_gives_each_pixel_its_likeliest_class(prepared, models, tmp_path):
+    overlapping = predict(prepared, models, tmp_path / "a", threshold=0.05)
+    labels = predict(prepared, models, tmp_path / "b", threshold=0.05, label_masks=True)
+    assert set(overlapping["form"]) == {"per_class"}
+    assert set(labels["form"]) == {"labels"}
+    classes = stage("predict").classes
+    both = read_masks(tmp_path / "a/masks", "i02", "per_class", classes)
+    one = read_masks(tmp_path / "b/masks", "i02", "labels", classes)
+    assert both.all(axis=0).any(), "so low a threshold makes classes overlap"
+    assert not one.all(axis=0).any()
+    np.testing.assert_array_equal(one.any(axis=0), both.any(axis=0))
+
+
+def test_monais_sliding_window_agrees_where_one_window_holds_the_picture(prepared, models, tmp_path):
+    predict(prepared, models, tmp_path / "a")
+    predict(prepared, models, tmp_path / "b", inferer="sliding_window")
+    for image_id in ("i00", "i02"):
+        one, other = (
+            read_masks(tmp_path / name / "masks", image_id, "per_class", stage("predict").classes) for name in "ab"
+        )
+        assert (one != other).mean() < 0.001
+
+
+def test_images_that_left_lose_their_masks_and_settings_make_new_ones(prepared, models, tmp_path, caplog):
+    caplog.set_level("INFO", logger="segpipe")
+    first = predict(prepared, models, tmp_path)
+    (tmp_path / "masks/gone.lung.png").write_bytes(b"")
+    again = predict(prepared, models, tmp_path)
+    assert "6 masks, 6 of them kept" in caplog.text
+    assert "gone.lung.png" not in files(tmp_path)
+    pd.testing.assert_frame_equal(first, again)
+    other = predict(prepared, models, tmp_path, threshold=0.3)
+    assert "6 masks, 0 of them kept" in caplog.text
+    assert (other["masks_sha256"] != first["masks_sha256"]).any()
+
+
+def test_models_that_do_not_fit_are_refused_with_what_differs(prepared, models, tmp_path):
+    with pytest.raises(InputError, match="is not a segpipe model"):
+        predict(prepared, [tmp_path / "nowhere"], tmp_path, dataset=False)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    card = json.loads((models[0] / "model.json").read_text())
+    (folder / "model.safetensors").write_bytes((models[0] / "model.safetensors").read_bytes())
+    (folder / "model.json").write_text(json.dumps({**card, "preprocess": {**card["preprocess"], "fit": "stretch"}}))
+    with pytest.raises(ConfigError, match=r"preprocess\.fit: 'stretch'"):
+        predict(prepared, [folder], tmp_path, dataset=False)
+    (folder / "model.json").write_text(json.dumps({**card, "options": {"channels": [4, 8], "num_res_units": 0}}))
+    with pytest.raises(InputError, match="does not fit the network 'unet'"):
+        predict(prepared, [folder], tmp_path, dataset=False)
