@@ -21,7 +21,8 @@ import cv2
 import numpy as np
 from harness import PROJECT, print_machine, print_table
 
-from segpipe.config import Config, parse_config
+from segpipe.config import Config
+from segpipe.config_file import parse_config
 from segpipe.model.card import ModelCard
 from segpipe.model.weights import network_of, save_model
 from segpipe.phantom import phantom_arrays

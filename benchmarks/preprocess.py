@@ -17,7 +17,8 @@ import torch
 from harness import interleaved, print_machine, print_table, ratio_rows, real_data
 from monai import transforms as mt
 
-from segpipe.config import Dicom, Preprocess, parse_config
+from segpipe.config import Dicom, Preprocess
+from segpipe.config_file import parse_config
 from segpipe.ingest import read_sample
 from segpipe.io.radiograph import read_radiograph
 from segpipe.phantom import phantom_arrays

@@ -22,7 +22,8 @@ import cv2
 import numpy as np
 from harness import PROJECT, print_machine, print_table
 
-from segpipe.config import Config, canonical_json, parse_config
+from segpipe.config import Config, canonical_json
+from segpipe.config_file import parse_config
 from segpipe.io.atomic import write_text
 from segpipe.model.card import ModelCard
 from segpipe.phantom import phantom_arrays

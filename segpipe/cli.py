@@ -46,7 +46,7 @@ def _options(
 @app.command(rich_help_panel="Steps of the workflow")
 def scan(config: Annotated[Path, typer.Argument(help="a config file (YAML)")]) -> None:
     """List the images of a config and write the sample tables, as starting the workflow does."""
-    from segpipe.config import load_config
+    from segpipe.config_file import load_config
     from segpipe.model.networks import check_options
     from segpipe.samples.scan import scan as scan_config
 

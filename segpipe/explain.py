@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from segpipe.config import Config, Dicom, Preprocess, load_config
+from segpipe.config import Config, Dicom, Preprocess
+from segpipe.config_file import load_config
 from segpipe.errors import InputError
 from segpipe.ingest import read_sample
 from segpipe.io.atomic import atomic_path

@@ -1,7 +1,10 @@
 """Samples from patterns: each file that matches is an image, its wildcards become columns."""
 
+import os
+
 from segpipe.config import Data
 from segpipe.errors import ConfigError, InputError
+from segpipe.io.stamp import MISSING, file_stamp
 from segpipe.samples.patterns import constant_folder, fill, list_files, pattern_regex, wildcard_names
 from segpipe.samples.sample import Sample, image_id_from_path, patient_key
 
@@ -48,11 +51,15 @@ def _sample(
         image_id=image_id_from_path(path.removeprefix(constant_folder(pattern))),
         image=path,
         # No mask file at all means unlabelled; some but not all is for the reader of the masks to judge.
-        masks={name: mask for name, mask in wanted.items() if (data.root / mask).exists()},
+        masks={name: mask for name, mask in wanted.items() if _exists(data, mask)},
         patient=patient_key(values["patient"], salt) if "patient" in values else "",
         site=values.get("site", ""),
         carried={name: values.get(name, "") for name in carried},
     )
+
+
+def _exists(data: Data, path: str) -> bool:
+    return file_stamp(os.path.join(data.root, path)) != MISSING
 
 
 def _check_wildcards(pattern: str, masks: dict[str, str]) -> None:

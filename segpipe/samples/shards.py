@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -50,7 +51,7 @@ def table_text(samples: Sequence[Sample], root: Path, mask_names: Sequence[str],
     writer.writerow([*FIXED_COLUMNS, *(mask_column(name) for name in mask_names), *map(carried_column, carried)])
     for sample in samples:
         files = [sample.image, *sample.masks.values()]
-        stamp = " ".join(file_stamp(root / file) for file in files)
+        stamp = " ".join(file_stamp(os.path.join(root, file)) for file in files)
         fixed = [sample.image_id, sample.image, sample.patient, sample.site, sample.fold, sample.invert, stamp]
         masks = [sample.masks.get(name, "") for name in mask_names]
         writer.writerow([*fixed, *masks, *(sample.carried.get(name, "") for name in carried)])

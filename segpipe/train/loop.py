@@ -12,18 +12,17 @@ import torch
 from monai.data import set_track_meta
 from torch import nn
 
-from segpipe import __version__
 from segpipe.errors import InputError
-from segpipe.io.atomic import atomic_path
 from segpipe.log import logger, train_bar
-from segpipe.model.card import ModelCard
 from segpipe.model.device import autocast, choose_device, choose_precision, fix_arithmetic
 from segpipe.model.inputs import to_input
-from segpipe.model.weights import network_of, save_model
-from segpipe.stages import TrainStage, stage_text
+from segpipe.model.weights import network_of
+from segpipe.stages import TrainStage
 from segpipe.train.augment import Augmentation
+from segpipe.train.contract import contract
 from segpipe.train.data import Pictures, batches, epoch_order
 from segpipe.train.losses import build_loss
+from segpipe.train.outputs import write_outputs
 from segpipe.train.schedule import learning_rate
 from segpipe.train.state import TrainState, load_state, save_state
 from segpipe.train.validate import validation_miou
@@ -45,7 +44,7 @@ def train_model(stage: TrainStage, dataset: Path, shards: Path, model: str, outp
     rows = rows[rows["status"] == "labelled"]
     trainer = Trainer(stage, _role(rows, model, "train"), _role(rows, model, "val"), shards, model, output)
     state = trainer.run()
-    _write_outputs(stage, state, trainer, output)
+    write_outputs(stage, state, trainer.facts(), output)
 
 
 @dataclass
@@ -66,7 +65,7 @@ class Trainer:
         self.classes = len(self.stage.classes)
         # A seed per model, or all folds would start from the same weights and see the same augmentation.
         self.seed = int.from_bytes(hashlib.sha256(f"{self.stage.seed}/{self.model}".encode()).digest()[:4], "big")
-        self.contract = contract(self.stage, self.model, self.train_rows, self.val_rows, self.device)
+        self.contract = contract(self.stage, self.model, self.train_rows, self.val_rows, self.device.type)
         self.augmentation = Augmentation(config.augment, self.stage.preprocess.size, self.seed)
         self.drop_last = len(self.train_rows) > config.batch_size  # a rest of one image upsets batch statistics
         whole, rest = divmod(len(self.train_rows), config.batch_size)
@@ -96,6 +95,15 @@ class Trainer:
                 save_state(state, self.checkpoint)
                 self._report(state, time.monotonic() - started, bar)
         return state
+
+    def facts(self) -> dict[str, str | int]:
+        """What the model's card says of how it came to be."""
+        return {
+            "model": self.model,
+            "device": self.device.type,
+            "train_images": len(self.train_rows),
+            "val_images": len(self.val_rows),
+        }
 
     def _epoch(self, network: nn.Module, optimizer: Any, scaler: Any, epoch: int, bar: Any) -> float:
         """One pass over the training images; the mean loss."""
@@ -167,22 +175,6 @@ class Trainer:
         )
 
 
-def contract(
-    stage: TrainStage, model: str, train_rows: pd.DataFrame, val_rows: pd.DataFrame, device: torch.device
-) -> str:
-    """A hash of all that decides the result: config, pictures and masks, roles, kind of device, versions."""
-    neutral = stage.train.model_copy(update={"workers": 0, "preview_every": 0})
-    parts = [
-        stage_text(stage.model_copy(update={"train": neutral})),
-        model,
-        device.type,
-        __version__,
-        torch.__version__,
-    ]
-    parts += [" ".join(rows["image_id"] + ":" + rows["content"]) for rows in (train_rows, val_rows)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
 def _role(rows: pd.DataFrame, model: str, role: str) -> pd.DataFrame:
     chosen = rows[rows[f"role:{model}"] == role]
     if chosen.empty:
@@ -211,29 +203,3 @@ def _epoch_seed(seed: int, epoch: int) -> int:
 
 def _copy(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()}
-
-
-def _write_outputs(stage: TrainStage, state: TrainState, trainer: Trainer, output: Path) -> None:
-    with atomic_path(output / "history.csv") as temporary:
-        pd.DataFrame(state.history).to_csv(temporary, index=False, float_format="%.8g", lineterminator="\n")
-    card = ModelCard(
-        network=stage.model.network,
-        options=stage.model.options,
-        classes=stage.classes,
-        preprocess=stage.preprocess.model_dump(mode="json"),
-        dicom=stage.dicom.model_dump(mode="json"),
-        provenance={
-            "model": trainer.model,
-            "seed": stage.seed,
-            "contract": state.contract,
-            "best_epoch": state.best_epoch,
-            "epochs": state.epoch,
-            "val_miou": round(state.best_miou, 6),
-            "train_images": len(trainer.train_rows),
-            "val_images": len(trainer.val_rows),
-            "device": trainer.device.type,
-            "torch": torch.__version__,
-        },
-    )
-    save_model(output, state.best_weights, card)
-    logger.info("%s: best val MIoU %.4f in epoch %d", trainer.model, state.best_miou, state.best_epoch)

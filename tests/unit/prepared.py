@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from segpipe.config import parse_config
+from segpipe.config_file import parse_config
 from segpipe.dataset import gather
 from segpipe.phantom import phantom_arrays
 from segpipe.preprocess.geometry import plan_fit

@@ -1,6 +1,6 @@
 import pytest
 
-from segpipe.config import load_config, parse_config
+from segpipe.config_file import load_config, parse_config
 from segpipe.errors import ConfigError
 
 MINIMAL = {"data": {"images": "i/{patient}.png", "masks": {"lung": "m/{patient}.png"}}}

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from segpipe import config_reference
-from segpipe.config import load_config
+from segpipe.config_file import load_config
 from segpipe.errors import ExitCode
 from segpipe.io.radiograph import Decisions
 from segpipe.report.columns import report_columns
@@ -26,7 +26,7 @@ LAYERS = [
     {"score", "model", "transforms"},
     {"preprocess"},
     {"stages", "samples"},
-    {"io", "log", "gpu"},
+    {"io", "log", "gpu", "config_file"},
     {"config", "errors"},
 ]
 WITHOUT_TORCH = ["cli", "samples.scan", "dataset", "score.shard", "report.stage", "io.dicom", "preprocess.store"]

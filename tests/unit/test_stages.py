@@ -1,6 +1,6 @@
 import pytest
 
-from segpipe.config import parse_config
+from segpipe.config_file import parse_config
 from segpipe.errors import ConfigError
 from segpipe.stages import PredictStage, ReportStage, TrainStage, load_stage, stage_configs, stage_text
 

@@ -5,7 +5,7 @@ import sys
 
 from snakemake.exceptions import WorkflowError
 
-from segpipe.config import parse_config
+from segpipe.config_file import parse_config
 from segpipe.errors import SegpipeError
 from segpipe.gpu import gpus_wanted
 from segpipe.model.card import check_contract, read_card

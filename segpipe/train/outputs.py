@@ -1,0 +1,41 @@
+"""What training leaves behind for later stages and for people."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from segpipe.io.atomic import atomic_path
+from segpipe.log import logger
+from segpipe.model.card import ModelCard
+from segpipe.model.weights import save_model
+from segpipe.stages import TrainStage
+from segpipe.train.state import TrainState
+
+
+def write_outputs(stage: TrainStage, state: TrainState, facts: Mapping[str, str | int], output: Path) -> None:
+    """Write ``history.csv``, and the best weights as ``model.safetensors`` with their ``model.json``.
+
+    Nothing here tells time, so that the same training gives the same bytes.
+    """
+    with atomic_path(output / "history.csv") as temporary:
+        pd.DataFrame(state.history).to_csv(temporary, index=False, float_format="%.8g", lineterminator="\n")
+    card = ModelCard(
+        network=stage.model.network,
+        options=stage.model.options,
+        classes=stage.classes,
+        preprocess=stage.preprocess.model_dump(mode="json"),
+        dicom=stage.dicom.model_dump(mode="json"),
+        provenance={
+            **facts,
+            "seed": stage.seed,
+            "contract": state.contract,
+            "best_epoch": state.best_epoch,
+            "epochs": state.epoch,
+            "val_miou": round(state.best_miou, 6),
+            "torch": torch.__version__,
+        },
+    )
+    save_model(output, state.best_weights, card)
+    logger.info("%s: best val MIoU %.4f in epoch %d", facts["model"], state.best_miou, state.best_epoch)
