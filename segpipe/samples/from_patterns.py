@@ -1,7 +1,5 @@
 """Samples from patterns: each file that matches is an image, its wildcards become columns."""
 
-import os
-
 from segpipe.config import Data
 from segpipe.errors import ConfigError, InputError
 from segpipe.io.stamp import MISSING, file_stamp
@@ -25,7 +23,7 @@ def samples_from_patterns(data: Data, salt: bytes) -> tuple[list[Sample], list[s
         found = _matches(data, pattern)
         if not found:
             raise InputError(_nothing_found(data, pattern))
-        samples += [_sample(pattern, path, values, masks, data, salt, carried) for path, values in found]
+        samples += [_sample(pattern, path, values, masks, str(data.root), salt, carried) for path, values in found]
     if masks and not any(sample.masks for sample in samples):
         raise InputError(_no_masks(data, masks, len(samples)))
     return samples, carried
@@ -42,7 +40,7 @@ def _sample(
     path: str,
     values: dict[str, str],
     masks: dict[str, str],
-    data: Data,
+    root: str,
     salt: bytes,
     carried: list[str],
 ) -> Sample:
@@ -51,15 +49,11 @@ def _sample(
         image_id=image_id_from_path(path.removeprefix(constant_folder(pattern))),
         image=path,
         # No mask file at all means unlabelled; some but not all is for the reader of the masks to judge.
-        masks={name: mask for name, mask in wanted.items() if _exists(data, mask)},
+        masks={name: mask for name, mask in wanted.items() if file_stamp(f"{root}/{mask}") != MISSING},
         patient=patient_key(values["patient"], salt) if "patient" in values else "",
         site=values.get("site", ""),
         carried={name: values.get(name, "") for name in carried},
     )
-
-
-def _exists(data: Data, path: str) -> bool:
-    return file_stamp(os.path.join(data.root, path)) != MISSING
 
 
 def _check_wildcards(pattern: str, masks: dict[str, str]) -> None:

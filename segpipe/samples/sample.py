@@ -13,6 +13,7 @@ from segpipe.errors import ImageError
 # Longest first, so that .nii.gz goes as a whole. Other endings stay: 1.2.840.113 is a name, not a suffix.
 SUFFIXES = (".nii.gz", ".dicom", ".jpeg", ".tiff", ".dcm", ".png", ".jpg", ".tif", ".bmp", ".gif", ".nii")
 LONGEST_ID = 150  # bytes; leaves room for suffixes in file systems that take 255
+_SAFE = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9_.-]{{0,{LONGEST_ID - 1}}}")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ def image_id_from_path(path: str) -> str:
 
 def safe_name(text: str) -> str:
     """Percent-encode what is not a letter, digit, dot, dash or underscore; ``/`` becomes ``__``."""
+    if _SAFE.fullmatch(text):
+        return text
     name = "__".join(quote(part, safe="") for part in text.split("/")).replace("~", "%7E")
     name = re.sub(r"^\.", "%2E", name)  # neither hidden nor "..", whatever the archive did
     if len(name) > LONGEST_ID:

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -47,11 +46,12 @@ def into_shards(samples: Iterable[Sample], count: int) -> dict[str, list[Sample]
 def table_text(samples: Sequence[Sample], root: Path, mask_names: Sequence[str], carried: Sequence[str]) -> str:
     """A shard's sample table as CSV; ``stamp`` changes when any of the row's files does."""
     text = io.StringIO()
+    folder = str(root)  # joining paths as text, because this runs for every file of an archive
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*FIXED_COLUMNS, *(mask_column(name) for name in mask_names), *map(carried_column, carried)])
     for sample in samples:
         files = [sample.image, *sample.masks.values()]
-        stamp = " ".join(file_stamp(os.path.join(root, file)) for file in files)
+        stamp = " ".join(file_stamp(f"{folder}/{file}") for file in files)
         fixed = [sample.image_id, sample.image, sample.patient, sample.site, sample.fold, sample.invert, stamp]
         masks = [sample.masks.get(name, "") for name in mask_names]
         writer.writerow([*fixed, *masks, *(sample.carried.get(name, "") for name in carried)])
