@@ -32,7 +32,7 @@ def test_a_wrong_config_stops_at_once_with_the_key_and_a_remedy(run: Run, change
 
 
 def test_bad_files_cost_their_rows_and_too_many_fail_the_run_after_the_report(run: Run):
-    data = run.folder / "few"
+    data = run.folder / "fé w"
     shutil.copytree(run.folder / "data", data)
     masks = sorted((data / "masks/lung").glob("*.png"))
     masks[0].write_bytes(b"")
@@ -40,7 +40,8 @@ def test_bad_files_cost_their_rows_and_too_many_fail_the_run_after_the_report(ru
     config = {
         **TINY,
         "name": "few",
-        "data": {**TINY["data"], "root": "few", "shards": 1, "tolerate": 0.05},
+        "results": "my results",  # spaces and letters beyond ASCII belong to the test
+        "data": {**TINY["data"], "root": "fé w", "shards": 1, "tolerate": 0.05},
         "folds": {"scheme": "holdout", "test_fraction": 0.4, "val_fraction": 0.3},
         "train": {**TINY["train"], "epochs": 1},
     }
@@ -48,9 +49,9 @@ def test_bad_files_cost_their_rows_and_too_many_fail_the_run_after_the_report(ru
     assert done.returncode != 0
     output = done.stdout + done.stderr
     assert "4 of 16 images are quarantined (25.0%), more than data.tolerate allows (5.0%)" in output
-    report = (run.results(config) / "report.csv").read_text()
+    report = ((run.folder / "my results/few") / "report.csv").read_text()
     assert report.count(",quarantined,") == 4
     assert f"mask masks/lung/{masks[0].name} is empty" in report
     assert ",training," in report
     assert ",scored," in report
-    assert "training" in (run.results(config) / "summary.json").read_text()
+    assert "training" in ((run.folder / "my results/few") / "summary.json").read_text()

@@ -94,5 +94,12 @@ def test_one_image_costs_one_shard_and_what_depends_on_it(finished, what):
 
 
 def test_the_users_folder_gets_results_and_nothing_else(finished):
-    made_by_tests = {"data", "few", "archive", ".cache", *(path.name for path in finished.folder.glob("*.yaml"))}
+    made_by_tests = {
+        "data",
+        "fé w",
+        "my results",
+        "archive",
+        ".cache",
+        *(path.name for path in finished.folder.glob("*.yaml")),
+    }
     assert {path.name for path in finished.folder.iterdir()} - made_by_tests == {"results", ".snakemake"}

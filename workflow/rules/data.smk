@@ -26,7 +26,7 @@ rule preprocess:
     message:
         "Preprocessing shard {wildcards.shard}"
     shell:
-        "segpipe preprocess --config {input.config} --table {input.table} --output {params.folder} --log {log}"
+        "segpipe preprocess --config {input.config:q} --table {input.table:q} --output {params.folder:q} --log {log:q}"
 
 
 rule dataset:
@@ -51,4 +51,4 @@ rule dataset:
     message:
         "Gathering {SCAN.images} images, deciding folds"
     shell:
-        "segpipe dataset --config {input.config} --output {params.folder} --log {log} {input.tables}"
+        "segpipe dataset --config {input.config:q} --output {params.folder:q} --log {log:q} {input.tables:q}"

@@ -27,12 +27,13 @@ rule predict:
         models=model_folders(),
         shard=subpath(input.table, parent=True),
         masks=f"{RESULTS}/masks/{{shard}}",
-        dataset=f"--dataset {RESULTS}/dataset/dataset.parquet" if TRAINS else "",
+        # Empty with a given model, which knows no folds.
+        dataset=["--dataset", f"{RESULTS}/dataset/dataset.parquet"] if TRAINS else [],
     message:
         "Predicting shard {wildcards.shard}"
     shell:
-        "segpipe predict --config {input.config} --shard {params.shard} --masks {params.masks} --output {output}"
-        " {params.dataset} --log {log} {params.models}"
+        "segpipe predict --config {input.config:q} --shard {params.shard:q} --masks {params.masks:q} --output {output:q}"
+        " {params.dataset:q} --log {log:q} {params.models:q}"
 
 
 rule score:
@@ -60,5 +61,5 @@ rule score:
     message:
         "Scoring shard {wildcards.shard}"
     shell:
-        "segpipe score --config {input.config} --table {input.samples} --shard {params.shard}"
-        " --predictions {input.predictions} --masks {params.masks} --output {output} --log {log}"
+        "segpipe score --config {input.config:q} --table {input.samples:q} --shard {params.shard:q}"
+        " --predictions {input.predictions:q} --masks {params.masks:q} --output {output:q} --log {log:q}"

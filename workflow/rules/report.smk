@@ -38,8 +38,8 @@ rule report:
     message:
         "Writing the report of {SCAN.images} images"
     shell:
-        "segpipe report --config {input.config} --predict-config {input.predict_config}"
-        " --results {params.folder} {params.folds} --log {log} {params.shards}"
+        "segpipe report --config {input.config:q} --predict-config {input.predict_config:q}"
+        " --results {params.folder:q} {params.folds} --log {log:q} {params.shards:q}"
 
 
 # Fails when too many images are quarantined; the report is complete all the same.
@@ -63,4 +63,4 @@ rule check:
     message:
         "Summing up"
     shell:
-        "segpipe check {params.folder} --tolerate {params.tolerate} --output {output} 2>&1 | tee {log}"
+        "segpipe check {params.folder:q} --tolerate {params.tolerate:q} --output {output:q} 2>&1 | tee {log:q}"

@@ -31,5 +31,5 @@ rule train:
     message:
         "Training {wildcards.model}"
     shell:
-        "segpipe train --config {input.config} --dataset {input.dataset} --shards {params.shards}"
-        " --model {wildcards.model} --output {params.folder} --log {log}"
+        "segpipe train --config {input.config:q} --dataset {input.dataset:q} --shards {params.shards:q}"
+        " --model {wildcards.model:q} --output {params.folder:q} --log {log:q}"
