@@ -1,10 +1,12 @@
 """Augmentation by MONAI random transforms, drawn from (seed, epoch, image) and from nothing else."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
+from monai.data import get_track_meta, set_track_meta
 from monai.transforms import (
     Compose,
     RandAdjustContrastd,
@@ -36,9 +38,21 @@ class Augmentation:
         if not self._compose.transforms:
             return pictures
         self._compose.set_random_state(seed=draw_seed(self._seed, epoch, image_id))
-        augmented: Mapping[str, Any] = self._compose(pictures)
+        with _plain_tensors():
+            augmented: Mapping[str, Any] = self._compose(pictures)
         _check(pictures, augmented)
         return augmented
+
+
+@contextmanager
+def _plain_tensors() -> Iterator[None]:
+    """MONAI's transforms without its record of what they did, which costs time and serves nothing here."""
+    before = get_track_meta()
+    set_track_meta(False)
+    try:
+        yield
+    finally:
+        set_track_meta(before)
 
 
 def _check(before: Pictures, after: Mapping[str, Any]) -> None:

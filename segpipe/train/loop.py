@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from monai.data import set_track_meta
 from torch import nn
 
 from segpipe.errors import InputError
@@ -39,7 +38,6 @@ def train_model(stage: TrainStage, dataset: Path, shards: Path, model: str, outp
         InputError: a role without images, or a loss that is no longer a number.
     """
     fix_arithmetic(stage.train.threads)
-    set_track_meta(False)
     rows = pd.read_parquet(dataset)
     rows = rows[rows["status"] == "labelled"]
     trainer = Trainer(stage, _role(rows, model, "train"), _role(rows, model, "val"), shards, model, output)

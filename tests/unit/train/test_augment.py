@@ -1,17 +1,10 @@
 import numpy as np
 import pytest
-from monai.data import set_track_meta
+from monai.data import get_track_meta
 
 from segpipe.config import MonaiTransform
 from segpipe.errors import ConfigError
 from segpipe.train.augment import Augmentation, draw_seed
-
-
-@pytest.fixture(autouse=True)
-def _plain_tensors():
-    set_track_meta(False)
-    yield
-    set_track_meta(True)
 
 
 def pictures():
@@ -47,6 +40,12 @@ def test_masks_stay_masks_and_move_with_the_image():
         assert set(np.unique(result["mask"])) <= {0, 1}
         image, mask = np.asarray(result["image"])[0] > 0.45, np.asarray(result["mask"])[0] > 0
         assert (image & mask).sum() / (image | mask).sum() > 0.8
+
+
+def test_monais_global_switch_is_left_as_it_was():
+    before = get_track_meta()
+    Augmentation("light", 64, 0)(pictures(), "a", 1)
+    assert get_track_meta() == before
 
 
 def test_none_leaves_pictures_alone_and_a_list_is_used():
