@@ -76,7 +76,8 @@ def preprocess(
 def dataset(
     config: StageFile,
     output: Output,
-    tables: Annotated[list[Path], typer.Argument(help="the shards' table.parquet")],
+    stores: Annotated[Path, typer.Option(help="folder of the shard stores")],
+    shards: Annotated[list[str], typer.Argument(help="names of the shards")],
     log: Log = None,
 ) -> None:
     """Gather the shards' tables; decide folds and find duplicates."""
@@ -84,7 +85,7 @@ def dataset(
     from segpipe.stages import DatasetStage, load_stage
 
     set_up_logging(log)
-    gather(load_stage(config, DatasetStage), tables, output)
+    gather(load_stage(config, DatasetStage), [stores / shard / "table.parquet" for shard in shards], output)
 
 
 @app.command(rich_help_panel="Steps of the workflow")

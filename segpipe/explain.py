@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from segpipe import __version__
 from segpipe.config import Config, Dicom, Preprocess
 from segpipe.config_file import load_config
 from segpipe.errors import InputError
@@ -49,6 +50,7 @@ def _of_file(path: Path) -> tuple[Sample, PreprocessStage]:
         root=path.parent,
         classes={},
         missing_mask="quarantine",
+        version=__version__,
         patient_salt_file=None,
         patient_salt_stamp="",
         dicom=Dicom(),
@@ -101,6 +103,7 @@ def _draw(data: dict[str, Any], path: Path) -> None:
     after.imshow(data["image"][0], cmap="gray", vmin=0, vmax=np.iinfo(data["image"].dtype).max)
     after.set_title("as the network sees it")
     for channel in data.get("mask", ()):
-        after.contour(channel, levels=[0.5], colors="#E69F00", linewidths=1)
+        if channel.any() and not channel.all():
+            after.contour(channel, levels=[0.5], colors="#E69F00", linewidths=1)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})

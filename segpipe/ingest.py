@@ -1,6 +1,7 @@
 """The preprocess stage: one shard of files becomes a shard store, one row per image whatever happens."""
 
 import hashlib
+import re
 import traceback
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from segpipe.errors import SegpipeError
+from segpipe.io.atomic import remove_leftovers
 from segpipe.log import logger, track
 from segpipe.preprocess.store import FILES, mask_dtype, pack_bits, stack_writer, write_table
 from segpipe.samples.sample import Sample, inside, patient_key, read_salt
@@ -24,6 +26,7 @@ def preprocess_shard(stage: PreprocessStage, table: Path, output: Path) -> None:
 
     Memory is that of one image, however large the shard.
     """
+    remove_leftovers(output)
     samples = list(read_table(table))
     size, classes = stage.preprocess.size, len(stage.classes)
     compose = preprocessing(stage.classes, stage.missing_mask, stage.preprocess, stage.dicom, stage.root)
@@ -77,7 +80,9 @@ def reason(error: BaseException) -> str:
         last, cause = cause, cause.__cause__
     # The text of a foreign exception may quote the file's header; its kind and place may not.
     logger.warning("unforeseen %s:\n%s", type(last).__name__, "".join(traceback.format_tb(last.__traceback__)))
-    return f"unforeseen {type(last).__name__} while reading; the log has the place. Please report it."
+    step = re.search(r"applying transform <[\w.]*\.(\w+) object", str(error))
+    where = f"in the transform {step[1]}" if step else "while reading"
+    return f"unforeseen {type(last).__name__} {where}; the log has the place. If the config is right, report it."
 
 
 def _empty_row(sample: Sample) -> dict[str, Any]:

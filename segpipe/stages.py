@@ -9,8 +9,10 @@ from typing import Literal, TypeVar
 
 from pydantic import ValidationError
 
+from segpipe import __version__
 from segpipe.config import Config, Dicom, Folds, Model, Predict, Preprocess, Section, Train, canonical_json
 from segpipe.errors import ConfigError
+from segpipe.io.predictions import have_label_values
 from segpipe.io.stamp import file_stamp
 
 
@@ -25,6 +27,7 @@ class ReadStage(Section):
 class PreprocessStage(ReadStage):
     """Raw files to the shard store."""
 
+    version: str  # another version may decide otherwise, so it reads everything again
     patient_salt_file: Path | None
     patient_salt_stamp: str  # a new salt gives new keys, so every shard is read again
     dicom: Dicom
@@ -82,10 +85,11 @@ def stage_configs(config: Config, carried: list[str]) -> dict[str, Section]:
     read = {"root": config.data.root, "classes": classes, "missing_mask": config.data.missing_mask}
     contract = {"classes": classes, "dicom": config.dicom, "preprocess": config.preprocess}
     names = list(classes)
-    label_masks = all(values and len(values) == 1 for values in classes.values())
+    label_masks = have_label_values(classes)
     return {
         "preprocess": PreprocessStage(
             **read,
+            version=__version__,
             patient_salt_file=config.data.patient_salt_file,
             patient_salt_stamp=file_stamp(config.data.patient_salt_file) if config.data.patient_salt_file else "",
             dicom=config.dicom,

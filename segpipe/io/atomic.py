@@ -2,10 +2,11 @@
 
 import errno
 import os
+import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 
 from segpipe.errors import DiskFullError
@@ -13,7 +14,7 @@ from segpipe.errors import DiskFullError
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_SPACE_TEXTS = tuple(os.strerror(number) for number in NO_SPACE)
 
-_serial = count()  # tells apart the temporary files of one process's threads
+_DAY = 86_400.0  # seconds
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
     ...     table.to_csv(temporary)
     """
     final = Path(final)
-    temporary = final.parent / f".{final.stem[:80]}.{os.getpid()}.{next(_serial)}{final.suffix}"
+    temporary = final.parent / f".{final.stem[:80]}.{os.getpid()}.{secrets.token_hex(4)}{final.suffix}"
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -40,6 +41,13 @@ def atomic_path(final: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files that a killed process left; younger than a day, one may still be written."""
+    for path in folder.glob(".*.*"):
+        if path.is_file() and time.time() - path.stat().st_mtime > _DAY:
+            path.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -15,6 +15,8 @@ Classes = Mapping[str, list[int] | None]
 
 ASPECT_TOLERANCE = 0.02
 HISTOGRAM_LENGTH = 8
+MOST_LABELS = 16  # a file with more values between black and white has soft edges
+AREA_SHARE = 0.2  # of a value's pixels that lie among their like: few on an edge, most in an area
 
 
 @dataclass(frozen=True)
@@ -129,13 +131,22 @@ def _binary(mask: MaskValues, notes: list[str]) -> np.ndarray:
     counts = _counts(mask.grey)
     if len(counts) == 1 or (len(counts) == 2 and 0 in counts):
         return _where(mask.grey > 0)
-    if mask.maximum and max(counts) > mask.maximum // 2:
+    if mask.maximum and max(counts) > mask.maximum // 2 and not _has_areas_between(mask.grey, counts):
         notes.append("mask_antialiased")
         return _where(mask.grey > mask.maximum // 2)
     raise ImageError(
         f"should show one class, but looks like a label image ({_histogram(counts)}); "
         "name its values in the config, as in classes: {lung: [1, 2]}"
     )
+
+
+def _has_areas_between(grey: np.ndarray, counts: Mapping[int, int]) -> bool:
+    """Whether a value between the lowest and the highest fills areas, as labels do and soft edges do not."""
+    between = [value for value in list(counts)[:-1] if value != 0]
+    if len(between) > MOST_LABELS:
+        return False
+    inner = {value: int(cv2.erode(_where(grey == value), np.ones((3, 3), np.uint8)).sum()) for value in between}
+    return any(inner[value] > AREA_SHARE * counts[value] for value in between)
 
 
 def _where(foreground: np.ndarray) -> np.ndarray:

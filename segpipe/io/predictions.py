@@ -12,7 +12,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from segpipe.errors import InputError
+from segpipe.errors import ConfigError, InputError
 from segpipe.io.atomic import write_bytes
 
 MaskForm = Literal["binary", "labels", "per_class"]
@@ -26,9 +26,10 @@ def mask_form(wanted: Literal["auto", "labels", "per_class"], classes: Classes, 
     """The form for a run: as its reference masks are, unless the config says otherwise."""
     if len(classes) == 1:
         return "binary"
-    if wanted == "auto":
-        return "labels" if label_masks else "per_class"
-    return wanted
+    form: MaskForm = ("labels" if label_masks else "per_class") if wanted == "auto" else wanted
+    if form == "labels":
+        label_values(classes)  # or say what is wrong with them before anything is predicted
+    return form
 
 
 def mask_names(image_id: str, form: MaskForm, classes: Classes) -> list[str]:
@@ -48,8 +49,25 @@ def encode_masks(masks: np.ndarray, form: MaskForm, classes: Classes) -> list[by
 
 
 def label_values(classes: Classes) -> list[int]:
-    """The pixel value of each class in a label image: the config's, else 1, 2, 3, ..."""
-    return [values[0] if values else number for number, values in enumerate(classes.values(), start=1)]
+    """The pixel value of each class in a label image: the config's, or 1, 2, 3, ... where it has none at all.
+
+    Raises:
+        ConfigError: the values do not tell the classes from each other and from the background.
+    """
+    if not any(classes.values()):
+        return list(range(1, len(classes) + 1))
+    if not have_label_values(classes):
+        raise ConfigError(
+            "predict.masks: labels needs one pixel value for each class, all different and none 0 (the background), "
+            "but classes have none, several or shared ones. Use predict.masks: per_class."
+        )
+    return [values[0] for values in classes.values() if values]
+
+
+def have_label_values(classes: Classes) -> bool:
+    """Whether each class has a pixel value of its own, so that one label image can hold them all."""
+    values = [value for wanted in classes.values() for value in wanted or [0]]
+    return len(values) == len(set(values)) == len(classes) and 0 not in values
 
 
 def read_masks(folder: Path, image_id: str, form: MaskForm, classes: Classes) -> np.ndarray:
@@ -70,6 +88,11 @@ def write_masks(folder: Path, image_id: str, files: list[bytes], form: MaskForm,
         write_bytes(folder / name, content)
 
 
+def _index_of(mask: Path) -> Path:
+    """The table whose absence makes the workflow predict the mask's shard again."""
+    return mask.parent.parent.parent / "predictions" / f"{mask.parent.name}.parquet"
+
+
 def _png(picture: np.ndarray) -> bytes:
     written, encoded = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])
     if not written:
@@ -80,5 +103,8 @@ def _png(picture: np.ndarray) -> bytes:
 def _read(path: Path) -> np.ndarray:
     picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if picture is None or picture.ndim != 2:
-        raise InputError(f"The predicted mask {path} is missing or damaged. Delete it and run again.")
+        raise InputError(
+            f"The predicted mask {path} is missing or damaged. Delete {_index_of(path)} and run again; masks that are "
+            "right are kept."
+        )
     return picture

@@ -47,10 +47,10 @@ def check_contract(
     wanted = {"preprocess": card.preprocess, "dicom": card.dicom}
     found = {"preprocess": preprocess.model_dump(mode="json"), "dicom": dicom.model_dump(mode="json")}
     differing = [
-        f"{section}.{key}: {value!r} (the config says {found[section].get(key)!r})"
+        f"{section}.{key}: {values.get(key)!r} (the config says {found[section].get(key)!r})"
         for section, values in wanted.items()
-        for key, value in values.items()
-        if found[section].get(key) != value
+        for key in {**values, **found[section]}
+        if found[section].get(key) != values.get(key)
     ]
     if list(classes) != list(card.classes):
         differing.append(f"classes: {', '.join(card.classes)} in this order (the config says {', '.join(classes)})")

@@ -1,7 +1,7 @@
 """A phantom as a DICOM file: CR Image or Digital X-Ray Image (for presentation), DICOM PS3.3 A.2 and A.26."""
 
 import hashlib
-from pathlib import Path
+from io import BytesIO
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -20,10 +20,10 @@ _DETECTOR_MM = 350.0  # the shorter side of the picture
 _MAGNIFICATION = 1.1  # detector distance over patient distance
 
 
-def write_dicom(path: Path, pixels: np.ndarray, phantom: Phantom, variant: DicomVariant, seed: int) -> None:
-    """Write ``pixels``, (rows, columns) float32 in [0, 1], bone bright; same seed, same bytes."""
+def encode_dicom(pixels: np.ndarray, phantom: Phantom, variant: DicomVariant, seed: int) -> bytes:
+    """The file of ``pixels``, (rows, columns) float32 in [0, 1], bone bright; same seed, same bytes."""
     meta = _file_meta(phantom, variant, seed)
-    dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     _identify(dataset, phantom, seed)
     _describe(dataset, variant)
     _space(dataset, variant.spacing, _DETECTOR_MM / min(pixels.shape))
@@ -33,7 +33,9 @@ def write_dicom(path: Path, pixels: np.ndarray, phantom: Phantom, variant: Dicom
         dataset.compress(RLELossless, stored, generate_instance_uid=False)
     if phantom.broken:
         dataset.PixelData = dataset.PixelData[: stored.nbytes // 4 * 2]  # an even number of bytes, about half
-    dataset.save_as(path, enforce_file_format=True)
+    file = BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    return file.getvalue()
 
 
 def _uid(*parts: object) -> UID:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segpipe.phantom.dicom import write_dicom
+from segpipe.io.atomic import write_bytes
+from segpipe.phantom.dicom import encode_dicom
 from segpipe.phantom.plan import Phantom, PngKind, plan
 from segpipe.phantom.render import render
 
@@ -37,13 +38,19 @@ def _write_one(folder: Path, phantom: Phantom, index: int, seed: int) -> None:
     first = seed * 100_000
     pixels, masks = render(first + phantom.patient_number, first + index, phantom.shape)
     if phantom.dicom is not None:
-        write_dicom(folder / phantom.image, pixels, phantom, phantom.dicom, seed)
+        _write(folder / phantom.image, encode_dicom(pixels, phantom, phantom.dicom, seed))
     elif phantom.png is not None:
         content = _png(_raster(pixels, phantom.png))
-        (folder / phantom.image).write_bytes(content[: len(content) // 2] if phantom.broken else content)
+        _write(folder / phantom.image, content[: len(content) // 2] if phantom.broken else content)
     if phantom.labelled:
         for name in CLASSES:
-            (folder / phantom.mask(name)).write_bytes(_png(masks[name].astype(np.uint8) * np.uint8(255)))
+            _write(folder / phantom.mask(name), _png(masks[name].astype(np.uint8) * np.uint8(255)))
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Leave a file that is right as it is: a new time of change would make the workflow read it again."""
+    if not (path.exists() and path.read_bytes() == content):
+        write_bytes(path, content)
 
 
 def _raster(pixels: np.ndarray, kind: PngKind) -> np.ndarray:

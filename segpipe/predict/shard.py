@@ -11,13 +11,13 @@ import pandas as pd
 import torch
 from torch import nn
 
-from segpipe import __version__
 from segpipe.errors import InputError
 from segpipe.io.predictions import encode_masks, mask_form, mask_names, write_masks
 from segpipe.log import logger, track
 from segpipe.model.card import check_contract, read_card
 from segpipe.model.device import choose_device, fix_arithmetic
 from segpipe.model.inputs import to_input
+from segpipe.model.versions import versions
 from segpipe.model.weights import load_model, weights_hash
 from segpipe.predict.journal import Journal, recipe
 from segpipe.predict.masks import build_inferer, postprocessing
@@ -133,10 +133,10 @@ class Predictor:
 
     def _recipe(self, index: int, names: Sequence[str]) -> str:
         predict = self.stage.predict
-        settings = (predict.threshold, predict.inferer, predict.threads, self.form, self.stage.classes)
-        versions = (__version__, torch.__version__, self._device.type)
         content = hashlib.sha256(self.store.images[index].tobytes()).hexdigest()
-        return recipe(content, self._geometry(index), *(self._hashes[name] for name in names), *settings, *versions)
+        weights = [self._hashes[name] for name in names]
+        settings = [predict.threshold, predict.inferer, predict.threads, self.form, self.stage.classes]
+        return recipe(content, self._geometry(index), *weights, *settings, *versions(), self._device.type)
 
 
 def _models_by_image(table: pd.DataFrame, dataset: Path | None, shard: str, models: list[str]) -> list[list[str]]:

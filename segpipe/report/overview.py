@@ -87,7 +87,7 @@ def _show(axes: Axes, case: Case, classes: Sequence[str]) -> None:
 def _outline(axes: Axes, bits: np.ndarray, index: int, **style: Any) -> None:
     """Draw the border of class ``index`` of (rows, columns) bits, with a dark rim that shows it on bone."""
     mask = _shrunk(((bits >> bits.dtype.type(index)) & bits.dtype.type(1)).astype(np.uint8) * np.uint8(255))
-    if mask.min() < 128 <= mask.max():
+    if min(mask.shape) > 1 and mask.min() < 128 <= mask.max():  # a line of pixels has no outline
         lines = axes.contour(mask, levels=[127.5], **style)
         lines.set_path_effects([withStroke(linewidth=style["linewidths"][0] + 1.0, foreground="#00000090")])
 

@@ -1,5 +1,7 @@
 """Samples from patterns: each file that matches is an image, its wildcards become columns."""
 
+from pathlib import Path
+
 from segpipe.config import Data
 from segpipe.errors import ConfigError, InputError
 from segpipe.io.stamp import MISSING, file_stamp
@@ -7,8 +9,8 @@ from segpipe.samples.patterns import constant_folder, fill, list_files, pattern_
 from segpipe.samples.sample import Sample, image_id_from_path, patient_key
 
 
-def samples_from_patterns(data: Data, salt: bytes) -> tuple[list[Sample], list[str]]:
-    """All samples, and the names of the carried columns.
+def samples_from_patterns(data: Data, salt: bytes, results: Path | None = None) -> tuple[list[Sample], list[str]]:
+    """All samples, and the names of the carried columns; nothing below ``results`` is an input.
 
     Raises:
         ConfigError: a mask pattern uses a wildcard that an image pattern lacks.
@@ -20,7 +22,7 @@ def samples_from_patterns(data: Data, salt: bytes) -> tuple[list[Sample], list[s
     samples: list[Sample] = []
     for pattern in data.images:
         _check_wildcards(pattern, masks)
-        found = _matches(data, pattern)
+        found = _matches(data, pattern, results)
         if not found:
             raise InputError(_nothing_found(data, pattern))
         samples += [_sample(pattern, path, values, masks, str(data.root), salt, carried) for path, values in found]
@@ -29,9 +31,9 @@ def samples_from_patterns(data: Data, salt: bytes) -> tuple[list[Sample], list[s
     return samples, carried
 
 
-def _matches(data: Data, pattern: str) -> list[tuple[str, dict[str, str]]]:
+def _matches(data: Data, pattern: str, results: Path | None = None) -> list[tuple[str, dict[str, str]]]:
     regex = pattern_regex(pattern)
-    found = ((path, regex.fullmatch(path)) for path in list_files(data.root, constant_folder(pattern)))
+    found = ((path, regex.fullmatch(path)) for path in list_files(data.root, constant_folder(pattern), results))
     return [(path, match.groupdict()) for path, match in found if match]
 
 

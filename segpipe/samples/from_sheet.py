@@ -1,7 +1,7 @@
 """Samples from a sheet: a CSV or TSV file with one row per image."""
 
 import csv
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from segpipe.config import Data
 from segpipe.errors import ConfigError, InputError
@@ -37,6 +37,7 @@ def samples_from_sheet(
     for number, row in enumerate(rows, start=2):
         if not row["image"]:
             raise InputError(f"{data.sheet}, line {number}: the column image is empty. Give a path or remove the row.")
+        _check_paths([row["image"], *(row[column] for column in mask_columns.values())], data.sheet, number)
         samples.append(
             Sample(
                 image_id=safe_name(row["image_id"]) if row.get("image_id") else image_id_from_path(row["image"]),
@@ -87,6 +88,16 @@ def _mask_columns(header: list[str], classes: list[str], sheet: Path) -> dict[st
             f"(looked for mask_{missing[0]} and {missing[0]}). Add the column or remove the class."
         )
     return {} if missing else columns
+
+
+def _check_paths(paths: list[str], sheet: Path, number: int) -> None:
+    """Paths go into every output, so they may not tell where on this machine the data lie."""
+    for path in map(PurePosixPath, paths):
+        if path.is_absolute() or ".." in path.parts:
+            raise InputError(
+                f"{sheet}, line {number}: {path.name!r} is given by an absolute path or one with '..'. Paths are "
+                "relative to data.root and appear in the outputs; set data.root to the folder that holds all files."
+            )
 
 
 def _invert(text: str, sheet: Path, number: int) -> str:

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from segpipe.errors import ConfigError
+from segpipe.errors import ConfigError, InputError
+from segpipe.log import logger
 
 _WILDCARD = re.compile(r"\{(?P<name>[A-Za-z_]\w*)(?:,(?P<constraint>(?:[^{}]|\{[^{}]*\})+))?\}")
 
@@ -51,21 +52,45 @@ def fill(pattern: str, values: dict[str, str]) -> str:
     return _WILDCARD.sub(lambda match: values[match["name"]], pattern)
 
 
-def list_files(root: Path, folder: str) -> Iterator[str]:
-    """All files below ``root/folder``, as paths relative to the root, in no order; hidden ones are passed over."""
-    pending = [folder.rstrip("/")]
+def list_files(root: Path, folder: str, skip: Path | None = None) -> Iterator[str]:
+    """All files below ``root/folder``, as paths relative to the root, in no order.
+
+    Passed over are hidden files and folders, the folder ``skip`` (results are no input), and folders that
+    cannot be listed or that a link leads back to, each with a warning.
+
+    Raises:
+        InputError: a name is not UTF-8, so that no table could hold it.
+    """
+    pending, seen = [folder.rstrip("/")], set()
+    skipped = skip.resolve() if skip else None
     while pending:
         relative = pending.pop()
+        place = (root / relative).resolve()
+        if place in seen or place == skipped:
+            continue
+        seen.add(place)
         try:
-            entries = os.scandir(root / relative)
+            with os.scandir(root / relative) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    path = f"{relative}/{entry.name}" if relative else entry.name
+                    if entry.is_dir():
+                        pending.append(path)
+                    else:
+                        yield _utf8(path)
         except FileNotFoundError:
             continue
-        with entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                path = f"{relative}/{entry.name}" if relative else entry.name
-                if entry.is_dir():
-                    pending.append(path)
-                else:
-                    yield path
+        except OSError as error:
+            logger.warning("%s cannot be listed (%s) and is passed over", root / relative, error.strerror)
+
+
+def _utf8(path: str) -> str:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"The file name {os.fsencode(path)!r} is not UTF-8, so no table can hold it. Rename the file, for example "
+            "with convmv."
+        ) from None
+    return path

@@ -76,8 +76,8 @@ def list_samples(config: Config) -> tuple[list[Sample], list[str]]:
     if data.sheet:
         return samples_from_sheet(data, list(config.class_values), config.folds.column, salt, not config.model.weights)
     if config.folds.column:
-        return _fold_from_wildcard(*samples_from_patterns(data, salt), column=config.folds.column)
-    return samples_from_patterns(data, salt)
+        return _fold_from_wildcard(*samples_from_patterns(data, salt, config.results), column=config.folds.column)
+    return samples_from_patterns(data, salt, config.results)
 
 
 def _fold_from_wildcard(samples: list[Sample], carried: list[str], column: str) -> tuple[list[Sample], list[str]]:

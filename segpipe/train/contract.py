@@ -3,9 +3,8 @@
 import hashlib
 
 import pandas as pd
-import torch
 
-from segpipe import __version__
+from segpipe.model.versions import versions
 from segpipe.stages import TrainStage, stage_text
 
 
@@ -16,8 +15,7 @@ def contract(stage: TrainStage, model: str, train_rows: pd.DataFrame, val_rows: 
         stage_text(stage.model_copy(update={"train": neutral})),
         model,
         device,
-        __version__,
-        torch.__version__,
+        *versions(),
     ]
     parts += [" ".join(rows["image_id"] + ":" + rows["content"]) for rows in (train_rows, val_rows)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 from segpipe.config_file import parse_config
 from segpipe.errors import SegpipeError
 from segpipe.gpu import gpus_wanted
+from segpipe.io.stamp import file_stamp
 from segpipe.model.card import check_contract, read_card
 from segpipe.model.networks import check_options
 from segpipe.samples.scan import read_scan, scan
@@ -39,13 +40,23 @@ MODELS = CONFIG.folds.models if TRAINS else []
 
 
 wildcard_constraints:
-    shard=r"\d{4}",
+    shard=r"\d{4,}",
     model="|".join(MODELS) or "none",
 
 
 def stage_config(stage):
     """The stage's part of the config, a file that changes only when that part does."""
     return f"{RESULTS}/config/{stage}.json"
+
+
+def weights_stamps():
+    """What tells one given model from another; models of this run are known by their inputs."""
+    if TRAINS:
+        return []
+    return [
+        file_stamp(CONFIG.model.weights / name)
+        for name in ("model.safetensors", "model.json")
+    ]
 
 
 def of_shards(pattern):

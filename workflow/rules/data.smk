@@ -48,7 +48,12 @@ rule dataset:
     params:
         config=SCAN.stages["dataset"],
         folder=subpath(output.table, parent=True),
+        stores=lambda wildcards, input: os.path.dirname(
+            os.path.dirname(input.tables[0])
+        ),
+        shards=SHARDS,
     message:
         "Gathering {SCAN.images} images, deciding folds"
     shell:
-        "segpipe dataset --config {input.config:q} --output {params.folder:q} --log {log:q} {input.tables:q}"
+        "segpipe dataset --config {input.config:q} --stores {params.stores:q} --output {params.folder:q}"
+        " --log {log:q} {params.shards:q}"

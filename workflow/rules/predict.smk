@@ -25,6 +25,8 @@ rule predict:
     params:
         config=SCAN.stages["predict"],
         models=model_folders(),
+        # A link that points to another model, or an older file put in its place, is a change, too.
+        weights=weights_stamps(),
         shard=subpath(input.table, parent=True),
         masks=f"{RESULTS}/masks/{{shard}}",
         # Empty with a given model, which knows no folds.

@@ -200,3 +200,16 @@ def test_the_real_masks_are_read(real_data: Path) -> None:
     columns = np.arange(512)
     left, right = ((sides.bits == bit).sum(axis=0) @ columns / (sides.bits == bit).sum() for bit in (1, 2))
     assert left > right  # the patient's left is at the viewer's right
+
+
+def test_labels_in_a_file_for_one_class_are_not_taken_for_soft_edges(folder: Path) -> None:
+    labels = np.zeros((60, 80), np.uint8)
+    labels[5:25, 5:25], labels[30:50, 10:30], labels[10:40, 40:70] = 85, 170, 255
+    Image.fromarray(labels).save(folder / "labels.png")
+    with pytest.raises(ImageError, match="looks like a label image"):
+        read_reference({"lung": folder / "labels.png"}, {"lung": None}, (60, 80))
+    soft = np.asarray(
+        Image.fromarray(np.uint8(labels > 200) * np.uint8(255)).resize((70, 50), Image.Resampling.BILINEAR)
+    )
+    Image.fromarray(soft).save(folder / "soft.png")
+    assert "mask_antialiased" in read_reference({"lung": folder / "soft.png"}, {"lung": None}, soft.shape).notes

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from segpipe.errors import InputError
-from segpipe.io.predictions import encode_masks, mask_form, mask_names, read_masks, write_masks
+from segpipe.errors import ConfigError, InputError
+from segpipe.io.predictions import encode_masks, have_label_values, mask_form, mask_names, read_masks, write_masks
 
 
 def masks(classes):
@@ -47,3 +47,19 @@ def test_a_missing_or_damaged_mask_is_named(tmp_path):
     for name in ("x", "y"):
         with pytest.raises(InputError, match=rf"{name}\.png is missing or damaged"):
             read_masks(tmp_path, name, "binary", {"a": None})
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        {"left": [1], "right": [2], "lungs": [1, 2]},
+        {"tissue": [0], "lung": [1]},
+        {"a": [1], "b": [1]},
+        {"a": None, "b": [1]},
+    ],
+)
+def test_classes_without_a_value_of_their_own_get_a_file_each(classes):
+    assert not have_label_values(classes)
+    assert mask_form("auto", classes, have_label_values(classes)) == "per_class"
+    with pytest.raises(ConfigError, match="one pixel value for each class"):
+        mask_form("labels", classes, False)

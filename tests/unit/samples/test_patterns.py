@@ -1,6 +1,8 @@
+import os
+
 import pytest
 
-from segpipe.errors import ConfigError
+from segpipe.errors import ConfigError, InputError
 from segpipe.samples.patterns import constant_folder, fill, list_files, pattern_regex, wildcard_names
 
 
@@ -39,3 +41,17 @@ def test_listing_passes_over_hidden_files_and_starts_at_the_constant_folder(tmp_
     assert sorted(list_files(tmp_path, "a/")) == ["a/2.png", "a/b/1.png"]
     assert len(list(list_files(tmp_path, ""))) == 3
     assert list(list_files(tmp_path, "missing/")) == []
+
+
+def test_links_that_lead_back_and_results_are_passed_over(tmp_path):
+    for name in ("data/1.png", "results/run/overview.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "data/up").symlink_to(tmp_path)
+    assert sorted(list_files(tmp_path, "", tmp_path / "results")) == ["data/1.png"]
+
+
+def test_a_name_that_is_no_utf8_is_said_to_be_so(tmp_path):
+    (tmp_path / os.fsdecode(b"M\xfcller.png")).touch()
+    with pytest.raises(InputError, match=r"M\\xfcller\.png' is not UTF-8"):
+        list(list_files(tmp_path, ""))

@@ -143,6 +143,10 @@ def test_a_sheet_without_the_needed_columns_is_refused(archive):
     (archive / "s.csv").write_text("image,msk\nx.png,y.png\n")
     with pytest.raises(InputError, match=r"names no mask.*its columns are image, msk"):
         scan(parse_config(config))
+    for path in ("/etc/x.png", "../x.png"):
+        (archive / "s.csv").write_text(f"image,mask\n{path},m.png\n")
+        with pytest.raises(InputError, match=r"line 2: 'x\.png' is given by an absolute path"):
+            scan(parse_config(config))
     (archive / "s.csv").write_text("image\n")
     with pytest.raises(InputError, match="no rows"):
         scan(parse_config(config))
