@@ -19,12 +19,13 @@ def real(finished: Run, shared):
     shutil.copytree(shared / "hostile/dicom", archive / "hostile")
     for path in sorted((shared / "nih-25-unlabelled").glob("*.png"))[:3]:
         shutil.copy(path, archive / "dicom" / path.name)
+    (finished.folder / "current").symlink_to("results/tiny/models/fold0")
     config = {
         "name": "real",
         "classes": TINY["classes"],
         "data": {"root": "archive", "images": ["dicom/{file}", "hostile/{file}"], "shards": 2, "tolerate": 1.0},
         "preprocess": TINY["preprocess"],
-        "model": {"weights": "results/tiny/models/fold0"},
+        "model": {"weights": "current"},
         "predict": TINY["predict"],
     }
     done = finished.snakemake(config, "--cores", "2")
@@ -81,6 +82,20 @@ def test_with_a_given_model_one_changed_image_costs_exactly_its_shard(real):
     path = run.folder / "archive/dicom/xrv_cr.dcm"
     path.write_bytes(path.read_bytes() + b"\0\0")
     assert run.jobs(config) == {"preprocess": 1, "predict": 1, "score": 1, "report": 1, "check": 1}
+
+
+def test_a_link_that_points_to_another_model_predicts_everything_again(real):
+    run, config, _ = real
+    before = run.jobs(config)
+    link = run.folder / "current"
+    try:
+        link.unlink()
+        link.symlink_to("results/tiny/models/fold1")
+        assert run.jobs(config)["predict"] == 2
+    finally:
+        link.unlink()
+        link.symlink_to("results/tiny/models/fold0")
+    assert run.jobs(config) == before
 
 
 def test_a_model_refuses_pictures_prepared_otherwise(real):
