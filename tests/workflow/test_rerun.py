@@ -99,6 +99,7 @@ def test_the_users_folder_gets_results_and_nothing_else(finished):
         "fé w",
         "my results",
         "archive",
+        "current",
         ".cache",
         *(path.name for path in finished.folder.glob("*.yaml")),
     }

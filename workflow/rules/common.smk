@@ -40,7 +40,7 @@ MODELS = CONFIG.folds.models if TRAINS else []
 
 
 wildcard_constraints:
-    shard=r"\d{4,}",
+    shard=r"\d+",
     model="|".join(MODELS) or "none",
 
 
