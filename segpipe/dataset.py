@@ -15,7 +15,7 @@ from segpipe.log import logger
 from segpipe.preprocess.store import write_table
 from segpipe.stages import DatasetStage
 
-COLUMNS = ["image_id", "image", "patient", "fold_wanted", "status", "notes", "sha256", "content"]
+COLUMNS = ["image_id", "image", "patient", "fold_wanted", "status", "notes", "picture", "content"]
 
 
 def gather(stage: DatasetStage, tables: Sequence[Path], output: Path) -> None:
@@ -46,16 +46,19 @@ def gather(stage: DatasetStage, tables: Sequence[Path], output: Path) -> None:
 
 
 def duplicates(images: pd.DataFrame) -> pd.Series:
-    """For each image the id of the first one with the same bytes, or an empty text."""
-    known = images["sha256"].notna()
-    first = images[known].groupby("sha256")["image_id"].transform("first")
+    """For each image the id of the first one with the same picture in the store, or an empty text.
+
+    So a copy is found under another name, and in another file format, too.
+    """
+    known = images["picture"].notna()
+    first = images[known].groupby("picture")["image_id"].transform("first")
     return first.where(first != images.loc[known, "image_id"], "").reindex(images.index, fill_value="")
 
 
 def describe(images: pd.DataFrame, stage: DatasetStage) -> dict[str, Any]:
     """Counts and a fingerprint of the labelled pictures and their folds."""
     labelled = images[images["status"] == "labelled"]
-    lines = labelled["image_id"] + " " + labelled["sha256"] + " " + labelled["fold"]
+    lines = labelled["image_id"] + " " + labelled["content"] + " " + labelled["fold"]
     empty = {name: int(labelled["notes"].str.contains(f"mask_empty:{name}(?:;|$)").sum()) for name in stage.classes}
     for name, count in empty.items():
         if count == len(labelled):
@@ -90,14 +93,14 @@ def _require_labels(images: pd.DataFrame) -> None:
 
 def _check_duplicates(images: pd.DataFrame, policy: str) -> None:
     labelled = images[images["status"] == "labelled"]
-    folds = labelled.groupby("sha256")["fold"].nunique()
-    shared = labelled[labelled["sha256"].isin(folds[folds > 1].index)]
+    folds = labelled.groupby("picture")["fold"].nunique()
+    shared = labelled[labelled["picture"].isin(folds[folds > 1].index)]
     if shared.empty:
         return
-    first = shared[shared["sha256"] == shared["sha256"].iloc[0]]["image"].tolist()
+    first = shared[shared["picture"] == shared["picture"].iloc[0]]["image"].tolist()
     text = (
-        f"{shared['sha256'].nunique()} pictures are labelled in more than one fold, so a model is tested on what it "
-        f"was trained on; the first: {' and '.join(first[:3])} are the same bytes. Remove one, give both the same "
+        f"{shared['picture'].nunique()} pictures are labelled in more than one fold, so a model is tested on what it "
+        f"was trained on; the first: {' and '.join(first[:3])} show the same. Remove one, give both the same "
         "patient, or accept it with data.duplicates: warn."
     )
     if policy == "error":

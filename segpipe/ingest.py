@@ -104,7 +104,7 @@ def _empty_row(sample: Sample) -> dict[str, Any]:
 
 # What is recorded of a readable image, in the table's order.
 _READ = (
-    *("notes", "sha256", "content", "format", "modality", "photometric_interpretation", "transfer_syntax"),
+    *("notes", "sha256", "picture", "content", "format", "modality", "photometric_interpretation", "transfer_syntax"),
     *("bits_stored", "modality_lut", "voi", "inverted", "invert_source", "rows", "columns"),
     *("spacing_row_mm", "spacing_column_mm", "spacing_source", "intensity_method", "intensity_low"),
     *("intensity_high", "fit", "scale_row", "scale_column", "fitted_rows", "fitted_columns"),
@@ -120,7 +120,7 @@ def _facts(data: dict[str, Any], fit: str) -> dict[str, Any]:
         **{name: getattr(geometry, name) for name in _READ if hasattr(geometry, name)},
         "notes": "; ".join(notes),
         "sha256": data["sha256"],
-        "content": _content(data),
+        **_hashes(data),
         "intensity_method": window.method,
         "intensity_low": window.low,
         "intensity_high": window.high,
@@ -128,12 +128,13 @@ def _facts(data: dict[str, Any], fit: str) -> dict[str, Any]:
     }
 
 
-def _content(data: dict[str, Any]) -> str:
-    """A hash of what training sees of an image: the stored picture and its masks."""
+def _hashes(data: dict[str, Any]) -> dict[str, str]:
+    """``picture``: of the stored picture, the same for copies in any format; ``content``: of it and its masks."""
     digest = hashlib.sha256(np.ascontiguousarray(data["image"]).data)
+    picture = digest.hexdigest()
     if "mask" in data:
         digest.update(pack_bits(data["mask"]).data)
-    return digest.hexdigest()
+    return {"picture": picture, "content": digest.hexdigest()}
 
 
 def _patient(sample: Sample, patient_id: str, salt: bytes) -> tuple[str, str]:

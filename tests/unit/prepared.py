@@ -32,7 +32,7 @@ def prepare(folder: Path) -> Path:
                 geometry = vars(plan_fit((100, 80 + number), SIZE, "letterbox"))
                 rows.append(
                     {"image_id": f"i{number:02d}", "image": "", "patient": f"p{number}", "fold_wanted": "",
-                     "status": "labelled", "notes": "", "sha256": f"s{number}", "content": f"c{number}", **geometry}
+                     "status": "labelled", "notes": "", "picture": f"s{number}", "content": f"c{number}", **geometry}
                 )  # fmt: skip
         tables.append(store / "table.parquet")
         write_table(tables[-1], pd.DataFrame(rows))

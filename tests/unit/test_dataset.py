@@ -16,7 +16,7 @@ STAGE = DatasetStage(seed=0, classes=["lung"], duplicates="error", folds=Folds(k
 def row(number, **changes):
     return {
         "image_id": f"i{number:02d}", "image": f"i{number:02d}.png", "patient": f"p{number}", "fold_wanted": "",
-        "status": "labelled", "notes": "", "sha256": f"s{number}", "content": f"c{number}", **changes,
+        "status": "labelled", "notes": "", "picture": f"s{number}", "content": f"c{number}", **changes,
     }  # fmt: skip
 
 
@@ -49,12 +49,12 @@ def test_row_numbers_point_into_the_shards(tmp_path):
         assert shard["image_id"].iloc[image["row"]] == image["image_id"]
 
 
-def test_the_same_bytes_labelled_in_two_folds_are_an_error_naming_both(tmp_path):
+def test_the_same_picture_labelled_in_two_folds_are_an_error_naming_both(tmp_path):
     rows = [row(n) for n in range(12)]
     gather(STAGE, tables(tmp_path, rows), tmp_path)
     folds = pd.read_parquet(tmp_path / "dataset.parquet").set_index("image_id")["fold"]
     first, other = folds[folds == "0"].index[0], folds[folds == "1"].index[0]
-    copies = [{**item, "sha256": "same"} if item["image_id"] in (first, other) else item for item in rows]
+    copies = [{**item, "picture": "same"} if item["image_id"] in (first, other) else item for item in rows]
     with pytest.raises(InputError) as caught:
         gather(STAGE, tables(tmp_path, copies), tmp_path)
     assert f"{first}.png" in str(caught.value)
@@ -66,7 +66,7 @@ def test_the_same_bytes_labelled_in_two_folds_are_an_error_naming_both(tmp_path)
 
 
 def test_nothing_labelled_is_an_error_with_counts(tmp_path):
-    rows = [row(n, status="quarantined", sha256=None) for n in range(4)]
+    rows = [row(n, status="quarantined", picture=None) for n in range(4)]
     with pytest.raises(InputError, match=r"None of the 4 images has a usable mask \(4 are quarantined\)"):
         gather(STAGE, tables(tmp_path, rows), tmp_path)
 
@@ -76,3 +76,26 @@ def test_a_class_that_never_occurs_is_warned_about(tmp_path, caplog):
     gather(STAGE, tables(tmp_path, rows), tmp_path)
     assert json.loads((tmp_path / "dataset.json").read_text())["empty_masks"] == {"lung": 8}
     assert "class lung occurs in none of the 8 labelled images" in caplog.text
+
+
+def test_a_copy_in_another_format_has_the_same_picture_hash(tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    from segpipe.config import Dicom, Preprocess
+    from segpipe.ingest import read_sample
+    from segpipe.samples.sample import Sample
+    from segpipe.stages import PreprocessStage
+    from segpipe.transforms import preprocessing
+
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 90), np.uint8))
+    picture.save(tmp_path / "a.png")
+    picture.save(tmp_path / "b.bmp")
+    stage = PreprocessStage(
+        root=tmp_path, classes={"lung": None}, missing_mask="quarantine", version="", patient_salt_file=None,
+        patient_salt_stamp="", dicom=Dicom(), preprocess=Preprocess(size=64),
+    )  # fmt: skip
+    compose = preprocessing(stage.classes, stage.missing_mask, stage.preprocess, stage.dicom)
+    one, two = (read_sample(Sample(name, name), stage, compose, b"")[1] for name in ("a.png", "b.bmp"))
+    assert one["sha256"] != two["sha256"]
+    assert one["picture"] == two["picture"] == one["content"]
