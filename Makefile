@@ -18,18 +18,21 @@ setup: .venv/ready
 
 .venv/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: setup
+# Written last, so the set is whole when it is there.
+data/demo/samples.csv: .venv/ready
 	$(BIN)/segpipe phantom data/demo
+
+demo: data/demo/samples.csv
 	$(BIN)/snakemake --cores $(CORES)
 	@cat results/demo/summary.txt
 
 test: setup
 	$(BIN)/pytest
 
-check: setup
+check: data/demo/samples.csv
 	$(BIN)/ruff format --check segpipe tests benchmarks
 	$(BIN)/ruff check segpipe tests benchmarks
 	$(BIN)/mypy segpipe
