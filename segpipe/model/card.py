@@ -8,6 +8,8 @@ from typing import Any
 from segpipe.config import Dicom, Preprocess
 from segpipe.errors import ConfigError, InputError
 
+SEEN = "training.csv"
+
 
 @dataclass(frozen=True)
 class ModelCard:
@@ -34,6 +36,12 @@ def read_card(folder: Path) -> ModelCard:
         raise InputError(
             f"{path} is not a segpipe model ({error}). model.weights is a folder with model.json."
         ) from None
+
+
+def pictures_seen(folder: Path) -> set[str]:
+    """Hashes of the pictures that trained or validated a model (``training.csv`` beside it); empty if unknown."""
+    path = folder / SEEN
+    return set(path.read_text(encoding="utf-8").split()[1:]) if path.exists() else set()
 
 
 def check_contract(

@@ -14,7 +14,7 @@ from torch import nn
 from segpipe.errors import InputError
 from segpipe.io.predictions import encode_masks, mask_form, mask_names, write_masks
 from segpipe.log import logger, track
-from segpipe.model.card import check_contract, read_card
+from segpipe.model.card import check_contract, pictures_seen, read_card
 from segpipe.model.device import choose_device, fix_arithmetic
 from segpipe.model.inputs import to_input
 from segpipe.model.versions import versions
@@ -36,7 +36,7 @@ def predict_shard(
     """
     fix_arithmetic(stage.predict.threads)
     store = open_store(shard)
-    predictor = Predictor(stage, store, {folder.name: folder for folder in models}, masks)
+    predictor = Predictor(stage, store, {folder.name: folder for folder in models}, masks, dataset is None)
     allowed = _models_by_image(store.table, dataset, shard.name, list(predictor.folders))
     todo = [index for index, names in enumerate(allowed) if names and not predictor.is_done(index, names)]
     for index, mask in track(predictor.predict(todo, allowed), len(todo), f"predict {shard.name}"):
@@ -56,6 +56,7 @@ class Predictor:
     store: Store
     folders: Mapping[str, Path]
     masks: Path
+    given: bool
 
     def __post_init__(self) -> None:
         stage = self.stage
@@ -67,6 +68,8 @@ class Predictor:
         self._networks: dict[str, nn.Module] = {}
         for folder in self.folders.values():
             check_contract(read_card(folder), folder, stage.classes, stage.preprocess, stage.dicom)
+        # Models of this run never predict what they saw; given ones may, and such scores would mean nothing.
+        self._seen = set().union(*(pictures_seen(folder) for folder in self.folders.values())) if self.given else set()
         self._hashes = {name: weights_hash(folder) for name, folder in self.folders.items()}
 
     def is_done(self, index: int, names: Sequence[str]) -> bool:
@@ -99,6 +102,7 @@ class Predictor:
             "predicted": bool(names),
             "models": " ".join(names),
             "form": self.form,
+            "seen": self.store.table["picture"].iloc[index] in self._seen,
             "masks_sha256": self._journal.content(image_id) if names else "",
         }
 

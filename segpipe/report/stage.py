@@ -54,12 +54,16 @@ def write_run_report(
     logger.info("report: %d rows", len(table))
 
 
+SEEN = "the given model was trained on this picture, so that its score would say nothing"
+
+
 def _outcome(images: pd.DataFrame, predictions: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """Status and reason of each image after all stages."""
-    predicted = images["image_id"].map(predictions.set_index("image_id")["predicted"]).astype(bool)
-    seen = ~predicted & (images["status"] != "quarantined")
-    status = images["status"].replace({"labelled": "scored"}).where(~seen, "training")
-    return status, images["reason"].where(~seen, TRAINING)
+    found = predictions.set_index("image_id").loc[images["image_id"], ["predicted", "seen"]].to_numpy(bool)
+    usable = (images["status"] != "quarantined").to_numpy()
+    skipped, seen = usable & ~found[:, 0], usable & found[:, 1]
+    status = images["status"].replace({"labelled": "scored"}).where(~(skipped | seen), "training")
+    return status, images["reason"].where(~skipped, TRAINING).where(~seen, SEEN)
 
 
 def _cases(table: pd.DataFrame, stage: PredictStage, results: Path, shards: Sequence[str]) -> list[Case]:

@@ -19,12 +19,12 @@ from segpipe.stages import ScoreStage
 
 
 def score_shard(stage: ScoreStage, samples: Path, images: Path, predictions: Path, masks: Path, output: Path) -> None:
-    """Write a Parquet table with a row for every image that has both a reference and a prediction.
+    """Write a Parquet table with a row for every image that has a reference and an honest prediction.
 
     ``samples`` is the shard's sample table, ``images`` the store's, ``predictions`` what predict wrote.
     """
     facts = pd.read_parquet(images, columns=["image_id", "status", "rows", "columns"]).set_index("image_id")
-    predicted = pd.read_parquet(predictions).query("predicted").set_index("image_id")
+    predicted = pd.read_parquet(predictions).query("predicted and not seen").set_index("image_id")
     sizes = {name: (int(rows), int(columns)) for name, _, rows, columns in facts.dropna().itertuples()}
     wanted = set(facts.index[facts["status"] == "labelled"]) & set(predicted.index)
     todo = [sample for sample in read_table(samples) if sample.image_id in wanted]

@@ -42,7 +42,8 @@ def train_model(stage: TrainStage, dataset: Path, shards: Path, model: str, outp
     rows = rows[rows["status"] == "labelled"]
     trainer = Trainer(stage, _role(rows, model, "train"), _role(rows, model, "val"), shards, model, output)
     state = trainer.run()
-    write_outputs(stage, state, trainer.facts(), output)
+    seen = pd.concat([trainer.train_rows["picture"], trainer.val_rows["picture"]])
+    write_outputs(stage, state, trainer.facts(), seen, output)
 
 
 @dataclass

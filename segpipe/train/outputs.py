@@ -6,21 +6,27 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from segpipe.io.atomic import atomic_path
+from segpipe.io.atomic import atomic_path, write_text
 from segpipe.log import logger
-from segpipe.model.card import ModelCard
+from segpipe.model.card import SEEN, ModelCard
 from segpipe.model.weights import save_model
 from segpipe.stages import TrainStage
 from segpipe.train.state import TrainState
 
 
-def write_outputs(stage: TrainStage, state: TrainState, facts: Mapping[str, str | int], output: Path) -> None:
+def write_outputs(
+    stage: TrainStage, state: TrainState, facts: Mapping[str, str | int], seen: pd.Series, output: Path
+) -> None:
     """Write ``history.csv``, and the best weights as ``model.safetensors`` with their ``model.json``.
+
+    ``training.csv`` holds the hashes of the pictures that were ``seen``, so that the model's later users can
+    tell them from new ones.
 
     Nothing here tells time, so that the same training gives the same bytes.
     """
     with atomic_path(output / "history.csv") as temporary:
         pd.DataFrame(state.history).to_csv(temporary, index=False, float_format="%.8g", lineterminator="\n")
+    write_text(output / SEEN, "\n".join(["picture", *sorted(seen)]) + "\n")
     card = ModelCard(
         network=stage.model.network,
         options=stage.model.options,

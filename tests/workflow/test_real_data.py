@@ -76,6 +76,21 @@ def test_no_patient_data_in_any_output_log_or_error(real):
     assert all(len(patient) == 16 for patient in patients)
 
 
+def test_a_model_applied_to_its_own_training_set_scores_only_what_it_never_saw(real):
+    run, config, _ = real
+    own = {**config, "name": "own", "data": TINY["data"]}
+    run.snakemake(own, "--cores", "2")
+    table, honest = rows(run, own), rows(run, TINY)
+    for image_id, row in table.items():
+        if honest[image_id]["status"] != "scored":
+            assert row["status"] == honest[image_id]["status"]
+        elif honest[image_id]["fold"] == "0":
+            assert (row["status"], row["miou"]) == ("scored", honest[image_id]["miou"])
+        else:
+            assert (row["status"], row["miou"]) == ("training", "")
+            assert "trained on this picture" in row["reason"]
+
+
 def test_with_a_given_model_one_changed_image_costs_exactly_its_shard(real):
     run, config, _ = real
     assert run.jobs(config) == {}

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.workflow.conftest import PROJECT, TINY, Run
 
 COMPARED = ["report.csv", "overview.png", "summary.json"]
-MODEL = ["model.safetensors", "model.json", "history.csv"]
+MODEL = ["model.safetensors", "model.json", "history.csv", "training.csv"]
 
 
 def contents(results: Path) -> dict[str, bytes]:

@@ -12,6 +12,7 @@ rule train:
         weights=f"{RESULTS}/models/{{model}}/model.safetensors",
         card=f"{RESULTS}/models/{{model}}/model.json",
         history=f"{RESULTS}/models/{{model}}/history.csv",
+        seen=f"{RESULTS}/models/{{model}}/training.csv",
     log:
         f"{RESULTS}/logs/train/{{model}}.log",
     benchmark:

@@ -50,6 +50,14 @@ def test_without_folds_all_models_decide_together(prepared, models, tmp_path):
     assert files(tmp_path) != files(tmp_path / "one")
 
 
+def test_a_given_model_knows_the_pictures_it_was_trained_on(prepared, models, tmp_path):
+    index = predict(prepared, models[:1], tmp_path, dataset=False)
+    folds = pd.read_parquet(prepared / "dataset.parquet").set_index("image_id")["fold"]
+    assert index["predicted"].all()
+    assert index["seen"].to_dict() == {image_id: folds[image_id] != "0" for image_id in index.index}
+    assert not predict(prepared, models, tmp_path / "run")["seen"].any(), "models of a run predict what they never saw"
+
+
 @pytest.mark.parametrize("batch_size", [1, 5])
 def test_the_batch_size_does_not_change_a_pixel(prepared, models, tmp_path, batch_size):
     predict(prepared, models, tmp_path / "a", batch_size=4)

@@ -10,7 +10,7 @@ from segpipe.train import loop
 from segpipe.train.loop import train_model
 from tests.unit.prepared import stage
 
-FILES = ("model.safetensors", "model.json", "history.csv")
+FILES = ("model.safetensors", "model.json", "history.csv", "training.csv")
 
 
 def train(prepared, output, model="fold0", **changes):
