@@ -1,7 +1,7 @@
 """The configuration: pydantic models that are its defaults, validation, schema and documentation.
 
 A config file is YAML; an unknown key is an error. Sections are read by one stage each, so that
-changing a section re-runs only the stages that use it (:meth:`Config.stage`).
+changing a section re-runs only the stages that use it (:mod:`segpipe.stages`).
 """
 
 import json

@@ -13,8 +13,9 @@ import pandas as pd
 
 from segpipe.errors import SegpipeError
 from segpipe.io.atomic import remove_leftovers
+from segpipe.io.masks import mask_dtype
 from segpipe.log import logger, track
-from segpipe.preprocess.store import FILES, mask_dtype, pack_bits, stack_writer, write_table
+from segpipe.preprocess.store import FILES, pack_bits, stack_writer, write_table
 from segpipe.samples.sample import Sample, inside, patient_key, read_salt
 from segpipe.samples.shards import carried_column, read_table
 from segpipe.stages import PreprocessStage

@@ -48,7 +48,7 @@ def read_reference(
     sources = _sources(files, classes, missing)
     loaded = {path: _load(path, root) for path in dict.fromkeys(path for path in sources.values() if path)}
     named = {value for values in classes.values() for value in values or ()}
-    bits = np.zeros(shape, _bits_dtype(len(classes)))
+    bits = np.zeros(shape, mask_dtype(len(classes)))
     notes: list[str] = []
     for number, (name, path) in enumerate(sources.items()):
         if path is None:
@@ -105,8 +105,9 @@ def _sources(
     return {name: files.get(name) for name in classes}
 
 
-def _bits_dtype(count: int) -> type[np.unsignedinteger]:
-    return np.uint8 if count <= 8 else np.uint16 if count <= 16 else np.uint32
+def mask_dtype(classes: int) -> np.dtype:
+    """The smallest unsigned integer with a bit for each class (at most 32, as the config ensures)."""
+    return np.dtype(np.uint8 if classes <= 8 else np.uint16 if classes <= 16 else np.uint32)
 
 
 def _plane(mask: MaskValues, values: list[int] | None, named: set[int], notes: list[str]) -> np.ndarray:

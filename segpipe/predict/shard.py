@@ -129,8 +129,7 @@ class Predictor:
         return self._networks[name]
 
     def _geometry(self, index: int) -> Geometry:
-        row = self.store.table.iloc[index]
-        return Geometry(**{name: int(row[name]) for name in Geometry.__dataclass_fields__})
+        return Geometry.of_row(self.store.table.iloc[index].to_dict())
 
     def _names(self, image_id: str) -> list[str]:
         return mask_names(image_id, self.form, self.stage.classes)

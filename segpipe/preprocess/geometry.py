@@ -4,8 +4,9 @@ Coordinates are pixel centres: row r of the original lies at ``(r + 0.5) * scale
 the square. Every resize here uses that convention, so the way back is not shifted by half a pixel.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -26,6 +27,11 @@ class Geometry:
     fitted_columns: int
     pad_top: int
     pad_left: int
+
+    @classmethod
+    def of_row(cls, row: Mapping[Hashable, Any]) -> "Geometry":
+        """The geometry that a row of the store's table recorded."""
+        return cls(**{field.name: int(row[field.name]) for field in fields(cls)})
 
     @property
     def scale_row(self) -> float:

@@ -17,13 +17,9 @@ import pandas as pd
 
 from segpipe.errors import InputError
 from segpipe.io.atomic import atomic_path
+from segpipe.io.masks import mask_dtype
 
 FILES = ("images.npy", "masks.npy", "table.parquet")
-
-
-def mask_dtype(classes: int) -> np.dtype:
-    """The smallest unsigned integer with a bit for each class."""
-    return np.dtype(np.uint8 if classes <= 8 else np.uint16 if classes <= 16 else np.uint32)
 
 
 def pack_bits(channels: np.ndarray) -> np.ndarray:

@@ -83,7 +83,7 @@ def _pictures(
         forms = pd.read_parquet(results / "predictions" / f"{shard}.parquet").set_index("image_id")["form"]
         for index in np.flatnonzero(store.table["image_id"].isin(image_ids)):
             row = store.table.iloc[index]
-            geometry = Geometry(**{name: int(row[name]) for name in Geometry.__dataclass_fields__})
+            geometry = Geometry.of_row(row.to_dict())
             masks = read_masks(results / "masks" / shard, row["image_id"], forms[row["image_id"]], stage.classes)
             prediction = pack_bits(np.stack([fit_mask(mask, geometry) for mask in masks]))
             image = _as_uint8(store.images[index])[geometry.inside]

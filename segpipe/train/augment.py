@@ -1,6 +1,5 @@
 """Augmentation by MONAI random transforms, drawn from (seed, epoch, image) and from nothing else."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from monai.transforms import (
 
 from segpipe.config import MonaiTransform
 from segpipe.errors import ConfigError
+from segpipe.train.seeds import draw_seed
 from segpipe.transforms import monai_transform
 
 Pictures = dict[str, np.ndarray]
@@ -66,12 +66,6 @@ def _check(before: Pictures, after: Mapping[str, Any]) -> None:
             "train.augment left values other than 0 and 1 in a mask. Spatial transforms interpolate both keys alike "
             "unless told otherwise: add mode: [bilinear, nearest] for keys: [image, mask]."
         )
-
-
-def draw_seed(seed: int, epoch: int, image_id: str) -> int:
-    """32 bits for numpy's RandomState from what may decide a random number."""
-    digest = hashlib.sha256(f"{seed}/{epoch}/{image_id}".encode()).digest()
-    return int.from_bytes(digest[:4], "big")
 
 
 def light(size: int) -> Compose:

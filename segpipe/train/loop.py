@@ -1,6 +1,5 @@
 """The training loop: plain PyTorch, exact to the byte, resumable after any epoch."""
 
-import hashlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from segpipe.train.data import Pictures, batches, epoch_order
 from segpipe.train.losses import build_loss
 from segpipe.train.outputs import write_outputs
 from segpipe.train.schedule import learning_rate
+from segpipe.train.seeds import draw_seed
 from segpipe.train.state import TrainState, load_state, save_state
 from segpipe.train.validate import validation_miou
 
@@ -63,7 +63,7 @@ class Trainer:
         self.precision = choose_precision(config.precision, self.device)
         self.classes = len(self.stage.classes)
         # A seed per model, or all folds would start from the same weights and see the same augmentation.
-        self.seed = int.from_bytes(hashlib.sha256(f"{self.stage.seed}/{self.model}".encode()).digest()[:4], "big")
+        self.seed = draw_seed(self.stage.seed, self.model)
         self.contract = contract(self.stage, self.model, self.train_rows, self.val_rows, self.device.type)
         self.augmentation = Augmentation(config.augment, self.stage.preprocess.size, self.seed)
         self.drop_last = len(self.train_rows) > config.batch_size  # a rest of one image upsets batch statistics
@@ -107,7 +107,7 @@ class Trainer:
     def _epoch(self, network: nn.Module, optimizer: Any, scaler: Any, epoch: int, bar: Any) -> float:
         """One pass over the training images; the mean loss."""
         config, loss_of = self.stage.train, build_loss(self.stage.train.loss)
-        torch.manual_seed(_epoch_seed(self.seed, epoch))  # dropout draws from here
+        torch.manual_seed(draw_seed(self.seed, epoch))  # dropout draws from here
         network.train()
         rows = epoch_order(self.train_rows, self.seed, epoch)
         pictures = Pictures(rows, self.shards, self.classes, self.augmentation, epoch)
@@ -194,10 +194,6 @@ def _optimizer(network: nn.Module, name: str, rate: float, decay: float) -> torc
 def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = rate
-
-
-def _epoch_seed(seed: int, epoch: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:4], "big")
 
 
 def _copy(network: nn.Module) -> dict[str, torch.Tensor]:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from segpipe.errors import InputError
-from segpipe.preprocess.store import mask_dtype, open_store, pack_bits, stack_writer, unpack_bits, write_table
+from segpipe.io.masks import mask_dtype
+from segpipe.preprocess.store import open_store, pack_bits, stack_writer, unpack_bits, write_table
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 20), st.just(3), st.just(4)), elements=st.integers(0, 1)))

@@ -4,7 +4,8 @@ from monai.data import get_track_meta
 
 from segpipe.config import MonaiTransform
 from segpipe.errors import ConfigError
-from segpipe.train.augment import Augmentation, draw_seed
+from segpipe.train.augment import Augmentation
+from segpipe.train.seeds import draw_seed
 
 
 def pictures():
