@@ -60,6 +60,12 @@ class Data(Section):
     duplicates: Literal["error", "warn"] = Field(
         "error", description="the same picture labelled in two folds: stop, or only say so"
     )
+    links: Literal["inside", "follow"] = Field(
+        "inside", description="symbolic links: inside, they may not lead out of data.root; follow, they may"
+    )
+    seconds_per_image: int = Field(
+        120, ge=1, description="CPU seconds after which reading one image is given up and the image quarantined"
+    )
     tolerate: float = Field(
         0.1, ge=0, le=1, description="largest fraction of quarantined images of a run that counts as successful"
     )
@@ -94,6 +100,31 @@ class Dicom(Section):
         "percentile: ignore the file's; none: the whole declared range",
     )
     window: int = Field(0, ge=0, description="which of several windows, counted from 0")
+    frame: Literal["first", "middle"] | Annotated[int, Field(ge=1)] | None = Field(
+        None, description="which of several frames: first, middle, or its number from 1; null: quarantine"
+    )
+    j2k_resolution: Literal["auto", "full"] = Field(
+        "full",
+        description="auto: decode JPEG 2000 at the lowest resolution that is not below preprocess.size; "
+        "full: at its own",
+    )
+
+
+class Raster(Section):
+    """How PNG, JPEG, TIFF, BMP and GIF files are read (docs/rasters.md)."""
+
+    page: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="which page of a TIFF with several, from 1; null: quarantine"
+    )
+    jpeg_resolution: Literal["auto", "full"] = Field(
+        "full",
+        description="auto: decode JPEG at the lowest of 1/1, 1/2, 1/4, 1/8 that is not below preprocess.size; "
+        "full: at its own",
+    )
+
+
+class Checks(Section):
+    """What makes an image worth a look: flags in the report, which change no pixel and no score (docs/checks.md)."""
 
 
 class Preprocess(Section):
@@ -206,7 +237,9 @@ class Config(Section):
     )
     data: Data
     dicom: Dicom = Dicom()
+    raster: Raster = Raster()
     preprocess: Preprocess = Preprocess()
+    checks: Checks = Checks()
     folds: Folds = Folds()
     model: Model = Model()
     train: Train = Train()

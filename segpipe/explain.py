@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from segpipe import __version__
-from segpipe.config import Config, Dicom, Preprocess
+from segpipe.config import Config, Data, Dicom, Preprocess, Raster
 from segpipe.config_file import load_config
 from segpipe.errors import InputError
 from segpipe.ingest import read_sample
@@ -25,7 +25,7 @@ def explain_image(image: str, config: Path | None, picture: Path) -> str:
         InputError: no such image.
     """
     sample, stage = _of_run(image, load_config(config)) if config else _of_file(Path(image))
-    compose = preprocessing(stage.classes, stage.missing_mask, stage.preprocess, stage.dicom, stage.root)
+    compose = preprocessing(stage.classes, stage.missing_mask, stage.preprocess, stage.dicom, stage.root, stage.raster)
     data, row = read_sample(sample, stage, compose, read_salt(stage.patient_salt_file))
     if data is None:
         return f"{sample.image}\n  quarantined: {row['reason']}"
@@ -53,7 +53,10 @@ def _of_file(path: Path) -> tuple[Sample, PreprocessStage]:
         version=__version__,
         patient_salt_file=None,
         patient_salt_stamp="",
+        links="follow",  # the user named this file
+        seconds_per_image=Data.model_fields["seconds_per_image"].default,
         dicom=Dicom(),
+        raster=Raster(),
         preprocess=Preprocess(),
     )
     return Sample(image_id=path.name, image=path.name), stage

@@ -30,7 +30,7 @@ def preprocess_shard(stage: PreprocessStage, table: Path, output: Path) -> None:
     remove_leftovers(output)
     samples = list(read_table(table))
     size, classes = stage.preprocess.size, len(stage.classes)
-    compose = preprocessing(stage.classes, stage.missing_mask, stage.preprocess, stage.dicom, stage.root)
+    compose = preprocessing(stage.classes, stage.missing_mask, stage.preprocess, stage.dicom, stage.root, stage.raster)
     salt = read_salt(stage.patient_salt_file)
     rows: list[dict[str, Any]] = []
     images_path, masks_path, table_path = (output / name for name in FILES)
@@ -106,7 +106,7 @@ def _empty_row(sample: Sample) -> dict[str, Any]:
 # What is recorded of a readable image, in the table's order.
 _READ = (
     *("notes", "sha256", "picture", "content", "format", "modality", "photometric_interpretation", "transfer_syntax"),
-    *("bits_stored", "modality_lut", "voi", "inverted", "invert_source", "rows", "columns"),
+    *("bits_stored", "frame", "decoded_at", "modality_lut", "voi", "inverted", "invert_source", "rows", "columns"),
     *("spacing_row_mm", "spacing_column_mm", "spacing_source", "intensity_method", "intensity_low"),
     *("intensity_high", "fit", "scale_row", "scale_column", "fitted_rows", "fitted_columns"),
     *("pad_top", "pad_left", "size"),

@@ -10,7 +10,19 @@ from typing import Literal, TypeVar
 from pydantic import ValidationError
 
 from segpipe import __version__
-from segpipe.config import Config, Dicom, Folds, Model, Predict, Preprocess, Section, Train, canonical_json
+from segpipe.config import (
+    Checks,
+    Config,
+    Dicom,
+    Folds,
+    Model,
+    Predict,
+    Preprocess,
+    Raster,
+    Section,
+    Train,
+    canonical_json,
+)
 from segpipe.errors import ConfigError
 from segpipe.io.predictions import have_label_values
 from segpipe.io.stamp import file_stamp
@@ -22,6 +34,7 @@ class ReadStage(Section):
     root: Path
     classes: dict[str, list[int] | None]
     missing_mask: Literal["quarantine", "empty"]
+    links: Literal["inside", "follow"]
 
 
 class PreprocessStage(ReadStage):
@@ -30,7 +43,9 @@ class PreprocessStage(ReadStage):
     version: str  # another version may decide otherwise, so it reads everything again
     patient_salt_file: Path | None
     patient_salt_stamp: str  # a new salt gives new keys, so every shard is read again
+    seconds_per_image: int
     dicom: Dicom
+    raster: Raster
     preprocess: Preprocess
 
 
@@ -40,6 +55,7 @@ class DatasetStage(Section):
     seed: int
     classes: list[str]
     duplicates: Literal["error", "warn"]
+    checks: Checks
     folds: Folds
 
 
@@ -72,6 +88,7 @@ class ReportStage(Section):
     """Tables and pictures at the end."""
 
     title: str
+    checks: Checks
     classes: list[str]
     carried: list[str]
 
@@ -82,7 +99,8 @@ Stage = TypeVar("Stage", bound=Section)
 def stage_configs(config: Config, carried: list[str]) -> dict[str, Section]:
     """The config of every stage; ``carried`` are the sample columns that go to the report."""
     classes = config.class_values
-    read = {"root": config.data.root, "classes": classes, "missing_mask": config.data.missing_mask}
+    data = config.data
+    read = {"root": data.root, "classes": classes, "missing_mask": data.missing_mask, "links": data.links}
     contract = {"classes": classes, "dicom": config.dicom, "preprocess": config.preprocess}
     names = list(classes)
     label_masks = have_label_values(classes)
@@ -90,16 +108,20 @@ def stage_configs(config: Config, carried: list[str]) -> dict[str, Section]:
         "preprocess": PreprocessStage(
             **read,
             version=__version__,
-            patient_salt_file=config.data.patient_salt_file,
-            patient_salt_stamp=file_stamp(config.data.patient_salt_file) if config.data.patient_salt_file else "",
+            patient_salt_file=data.patient_salt_file,
+            patient_salt_stamp=file_stamp(data.patient_salt_file) if data.patient_salt_file else "",
+            seconds_per_image=data.seconds_per_image,
             dicom=config.dicom,
+            raster=config.raster,
             preprocess=config.preprocess,
         ),
-        "dataset": DatasetStage(seed=config.seed, classes=names, duplicates=config.data.duplicates, folds=config.folds),
+        "dataset": DatasetStage(
+            seed=config.seed, classes=names, duplicates=data.duplicates, checks=config.checks, folds=config.folds
+        ),
         "train": TrainStage(seed=config.seed, **contract, model=config.model, train=config.train),
         "predict": PredictStage(**contract, predict=config.predict, label_masks=label_masks),
         "score": ScoreStage(**read),
-        "report": ReportStage(title=config.report.title, classes=names, carried=carried),
+        "report": ReportStage(title=config.report.title, checks=config.checks, classes=names, carried=carried),
     }
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from monai import transforms as monai_transforms
 from monai.transforms import Compose, InvertibleTransform, MapTransform, Randomizable, Transform
 
-from segpipe.config import Dicom, MonaiTransform, Preprocess
+from segpipe.config import Dicom, MonaiTransform, Preprocess, Raster
 from segpipe.errors import ConfigError, ImageError
 from segpipe.io.masks import read_reference
-from segpipe.io.radiograph import Radiograph, read_radiograph
+from segpipe.io.radiograph import Radiograph, Target, read_radiograph
 from segpipe.io.source import read_bytes
 from segpipe.preprocess.geometry import Geometry, fit_mask, fit_picture, pad, plan_fit, restore
 from segpipe.preprocess.intensity import apply_window, choose_window
@@ -29,20 +29,28 @@ Data = dict[Hashable, Any]
 class LoadRadiographd(Transform):
     """Read the file named by ``data[key]``; leaves (1, rows, columns) there, and the facts beside it.
 
-    ``data["invert"]`` (None, True, False) overrides the file's polarity. Adds ``radiograph``, ``decisions``
-    and ``sha256`` of the file's bytes (one read serves both).
+    ``data["invert"]`` (None, True, False) overrides the file's polarity. Adds ``radiograph``, ``decisions``,
+    ``shape`` (rows, columns) of the picture in the file, and ``sha256`` of the file's bytes (one read serves both).
+    With ``target`` the file may be decoded at a lower resolution, so that ``image`` is smaller than ``shape``.
     """
 
-    def __init__(self, key: str = "image", dicom: Dicom | None = None) -> None:
-        self.key, self.dicom = key, dicom or Dicom()
+    def __init__(
+        self,
+        key: str = "image",
+        dicom: Dicom | None = None,
+        raster: Raster | None = None,
+        target: Target | None = None,
+    ) -> None:
+        self.key, self.dicom, self.raster, self.target = key, dicom, raster, target
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Data:
         raw = read_bytes(Path(data[self.key]))
-        radiograph = read_radiograph(raw, self.dicom, data.get("invert"))
+        radiograph = read_radiograph(raw, self.dicom, data.get("invert"), self.raster, self.target)
         return {
             **data,
             self.key: radiograph.pixels[np.newaxis],
             "radiograph": radiograph,
+            "shape": radiograph.shape,
             "decisions": radiograph.decisions,
             "sha256": hashlib.sha256(raw).hexdigest(),
         }
@@ -65,8 +73,7 @@ class LoadReferenced(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> Data:
         if not data.get("mask_files"):
             return dict(data)
-        rows, columns = data["image"].shape[1:]
-        reference = read_reference(data["mask_files"], self.classes, (rows, columns), self.missing, self.root)
+        reference = read_reference(data["mask_files"], self.classes, data["shape"], self.missing, self.root)
         return {**data, "mask": unpack_bits(reference.bits, len(self.classes)), "mask_notes": reference.notes}
 
 
@@ -74,7 +81,7 @@ class Fitd(MapTransform, InvertibleTransform):
     """Letterbox or stretch to ``size`` x ``size``; the inverse restores the original size.
 
     Keys in ``masks`` are 0/1 and stay so; the others are grey values (areas are averaged). The geometry is
-    that of the first key and is left under ``geometry``.
+    that of ``data["shape"]``, or else of the first key, and is left under ``geometry``.
     """
 
     def __init__(
@@ -90,7 +97,7 @@ class Fitd(MapTransform, InvertibleTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> Data:
         result = dict(data)
         for key in self.key_iterator(result):
-            geometry = plan_fit(result[key].shape[1:], self.size, self.fit)
+            geometry = plan_fit(result.get("shape") or result[key].shape[1:], self.size, self.fit)
             result.setdefault("geometry", geometry)
             self.push_transform(result, key, extra_info={"geometry": vars(geometry)})
             fitted = [self._fit(channel, key, geometry) for channel in np.asarray(result[key])]
@@ -185,10 +192,16 @@ def preprocessing(
     preprocess: Preprocess,
     dicom: Dicom,
     root: Path = Path(),
+    raster: Raster | None = None,
 ) -> Compose:
     """File names to the network's input, in the order of docs/dicom.md."""
+
+    def target(shape: tuple[int, int]) -> tuple[int, int]:
+        geometry = plan_fit(shape, preprocess.size, preprocess.fit)
+        return geometry.fitted_rows, geometry.fitted_columns
+
     steps: list[Transform] = [
-        LoadRadiographd(dicom=dicom),
+        LoadRadiographd(dicom=dicom, raster=raster, target=target),
         LoadReferenced(classes, missing, root),
         Fitd(size=preprocess.size, fit=preprocess.fit),
         WindowIntensityd(preprocess, dicom),

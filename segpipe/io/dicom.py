@@ -13,14 +13,14 @@ from segpipe.io.dicom_accept import Picture, check
 from segpipe.io.dicom_decode import decodable_transfer_syntaxes, decode
 from segpipe.io.dicom_header import Header, read_header
 from segpipe.io.dicom_spacing import find_spacing
-from segpipe.io.radiograph import Decisions, Radiograph
+from segpipe.io.radiograph import Decisions, Radiograph, Target
 
 __all__ = ["decodable_transfer_syntaxes", "read_dicom"]
 
 WHITE = 65535  # of the output where a window or VOI LUT was applied
 
 
-def read_dicom(data: bytes, policy: Dicom, invert: bool | None = None) -> Radiograph:
+def read_dicom(data: bytes, policy: Dicom, invert: bool | None = None, target: Target | None = None) -> Radiograph:
     """Decode a single-frame radiograph from a DICOM file's bytes.
 
     With the file's window or VOI LUT applied the pixels are uint16 over 0..65535. Without, they are the

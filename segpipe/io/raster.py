@@ -7,9 +7,10 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+from segpipe.config import Raster as Policy
 from segpipe.errors import ImageError
 from segpipe.io import png as png_format
-from segpipe.io.radiograph import Decisions, Radiograph
+from segpipe.io.radiograph import Decisions, Radiograph, Target
 from segpipe.io.source import Format, check_size
 
 ORIENTATION_TAG, BITS_TAG, PHOTOMETRIC_TAG = 274, 258, 262
@@ -50,7 +51,13 @@ class Raster:
         return int(2**self.bits - 1) if self.samples.dtype == np.uint16 else 255
 
 
-def read_raster(data: bytes, format_: Format, invert: bool | None = None) -> Radiograph:
+def read_raster(
+    data: bytes,
+    format_: Format,
+    policy: Policy | None = None,
+    invert: bool | None = None,
+    target: Target | None = None,
+) -> Radiograph:
     """Decode a raster to a grey :class:`Radiograph`; its spacing is unknown, for resolutions are for printers.
 
     Raises ImageError for damaged, animated, multi-page and floating-point files.

@@ -40,6 +40,8 @@ _READING = (
     Column("photometric_interpretation", "text", "DICOM (0028,0004), or the raster's colour type"),
     Column("transfer_syntax", "text", "DICOM transfer syntax UID"),
     Column("bits_stored", "integer", "significant bits of a stored value"),
+    Column("frame", "integer", "which frame or page was read, from 1, where the file has several"),
+    Column("decoded_at", "integer", "2, 4 or 8: the picture was decoded at that fraction of its size; 1: in full"),
     Column("modality_lut", "text", "none, rescale or sequence: what turned stored values into modality values"),
     Column("voi", "text", "window or VOI LUT that was applied, or none"),
     Column("inverted", "boolean", "whether the grey values were turned over, so that bone is bright"),

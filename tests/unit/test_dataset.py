@@ -4,13 +4,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from segpipe.config import Folds
+from segpipe.config import Checks, Folds
 from segpipe.dataset import gather
 from segpipe.errors import InputError
 from segpipe.preprocess.store import write_table
 from segpipe.stages import DatasetStage
 
-STAGE = DatasetStage(seed=0, classes=["lung"], duplicates="error", folds=Folds(k=2))
+STAGE = DatasetStage(seed=0, classes=["lung"], duplicates="error", checks=Checks(), folds=Folds(k=2))
 
 
 def row(number, **changes):
@@ -82,7 +82,7 @@ def test_a_copy_in_another_format_has_the_same_picture_hash(tmp_path):
     import numpy as np
     from PIL import Image
 
-    from segpipe.config import Dicom, Preprocess
+    from segpipe.config import Dicom, Preprocess, Raster
     from segpipe.ingest import read_sample
     from segpipe.samples.sample import Sample
     from segpipe.stages import PreprocessStage
@@ -92,8 +92,8 @@ def test_a_copy_in_another_format_has_the_same_picture_hash(tmp_path):
     picture.save(tmp_path / "a.png")
     picture.save(tmp_path / "b.bmp")
     stage = PreprocessStage(
-        root=tmp_path, classes={"lung": None}, missing_mask="quarantine", version="", patient_salt_file=None,
-        patient_salt_stamp="", dicom=Dicom(), preprocess=Preprocess(size=64),
+        root=tmp_path, classes={"lung": None}, missing_mask="quarantine", links="inside", version="", patient_salt_file=None,
+        patient_salt_stamp="", seconds_per_image=60, dicom=Dicom(), raster=Raster(), preprocess=Preprocess(size=64),
     )  # fmt: skip
     compose = preprocessing(stage.classes, stage.missing_mask, stage.preprocess, stage.dicom)
     one, two = (read_sample(Sample(name, name), stage, compose, b"")[1] for name in ("a.png", "b.bmp"))
