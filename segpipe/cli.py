@@ -195,6 +195,22 @@ def phantom(
 
 
 @app.command(rich_help_panel="For people")
+def validate(
+    config: Annotated[Path, typer.Argument(help="a config file (YAML)")],
+    cores: Annotated[int | None, typer.Option(min=1, help="images read at the same time; default: all cores")] = None,
+    output: Annotated[Path | None, typer.Option(help="also write one row per image to this CSV file")] = None,
+) -> None:
+    """Read and check every image and mask as a run would; train nothing, and write nothing but --output."""
+    from segpipe.validate import validate_config
+
+    set_up_logging(None)
+    found = validate_config(config, cores or len(os.sched_getaffinity(0)), output)
+    typer.echo(found.report)
+    if found.problem:
+        raise found.problem
+
+
+@app.command(rich_help_panel="For people")
 def doctor() -> None:
     """Print versions, devices, networks, and which DICOM transfer syntaxes decode here."""
     from segpipe.doctor import diagnosis
@@ -212,6 +228,64 @@ def explain(
     from segpipe.explain import explain_image
 
     typer.echo(explain_image(image, config, picture))
+
+
+import_masks = typer.Typer(no_args_is_help=True, help="Convert masks that come as one file for a whole set, once.")
+app.add_typer(import_masks, name="import-masks", rich_help_panel="For people")
+
+MaskOutput = Annotated[Path, typer.Argument(help="folder for masks/<class>/<image>.png and samples.csv")]
+MaskRoot = Annotated[
+    Path | None,
+    typer.Option("--root", help="the later data.root, which holds images and OUTPUT; default: OUTPUT's parent"),
+]
+ImagePaths = Annotated[
+    str, typer.Option("--images", help="where the images are below the root: a folder, or a path with {image}")
+]
+ClassNames = Annotated[
+    list[str] | None, typer.Option("--class", help="NAME=TEXT: a class and what the file calls it; several times")
+]
+
+
+@import_masks.command()
+def coco(
+    file: Annotated[Path, typer.Argument(help="COCO's instances.json")],
+    output: MaskOutput,
+    root: MaskRoot = None,
+    images: ImagePaths = "",
+    classes: ClassNames = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="a category to leave out; several times")] = None,
+) -> None:
+    """Polygons and run lengths of COCO to a PNG for each image and class."""
+    from segpipe.import_masks.command import import_coco
+    from segpipe.import_masks.folder import Target
+
+    set_up_logging(None)
+    target = Target(output, root or output.parent, images)
+    typer.echo(import_coco(file, target, classes or [], ignore or []))
+
+
+@import_masks.command()
+def rle(
+    file: Annotated[Path, typer.Argument(help="CSV with run lengths, as CheXmask's")],
+    output: MaskOutput,
+    root: MaskRoot = None,
+    images: ImagePaths = "",
+    classes: ClassNames = None,
+    image_column: Annotated[str | None, typer.Option(help="column with the images; default: one of CheXmask's")] = None,
+    carry: Annotated[list[str] | None, typer.Option(help="NAME=COLUMN for the sheet; several times")] = None,
+    size: Annotated[str | None, typer.Option(help="ROWSxCOLUMNS of all masks, where no columns tell")] = None,
+    order: Annotated[str, typer.Option(help="pixels are counted along rows or columns")] = "rows",
+    base: Annotated[int, typer.Option(help="number of the first pixel, 0 or 1")] = 1,
+    starts: Annotated[str, typer.Option(help="absolute, or relative to the end of the run before")] = "absolute",
+) -> None:
+    """Run lengths in a CSV to a PNG for each image and class; the defaults are CheXmask's."""
+    from segpipe.import_masks.command import import_rle
+    from segpipe.import_masks.folder import Target
+    from segpipe.import_masks.run_lengths import RunLengths
+
+    set_up_logging(None)
+    target, runs = Target(output, root or output.parent, images), RunLengths(order, base, starts)
+    typer.echo(import_rle(file, target, classes or [], image_column, carry or [], size, runs))
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ changing a section re-runs only the stages that use it (:mod:`segpipe.stages`).
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 ClassName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 PixelValues = Annotated[list[Annotated[int, Field(ge=0, le=65535)]], Field(min_length=1)]
+LabelTexts = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1)]
+
+ClassValues = list[int] | list[str] | None
+"""How masks name a class: by numbers, by the texts of labels, or not at all where a file shows it alone."""
+
+Classes = Mapping[str, ClassValues]
 
 
 MAX_CLASSES = 32  # one bit each in a mask
@@ -126,6 +133,56 @@ class Raster(Section):
 class Checks(Section):
     """What makes an image worth a look: flags in the report, which change no pixel and no score (docs/checks.md)."""
 
+    near_duplicates: int = Field(
+        60,
+        ge=0,
+        le=128,
+        description="largest number of different bits, of 256, in the perceptual hashes of near duplicates; "
+        "0: look for exact duplicates only",
+    )
+    near_duplicate_fit: float = Field(
+        0.99, ge=0, le=1, description="smallest R2 of one thumbnail fitted to the other that makes them near duplicates"
+    )
+    polarity: float = Field(
+        0.15, ge=0, description="flag polarity where polarity_score is below minus this: the picture looks inverted"
+    )
+    orientation: float = Field(
+        0.2,
+        gt=0,
+        description="flag orientation where, turned or mirrored, the thumbnail correlates better by this with the "
+        "mean of all thumbnails",
+    )
+    flat: float = Field(0.9, gt=0, le=1, description="flag flat where one grey value fills this share of the picture")
+    grey_levels: int = Field(
+        16, ge=2, le=256, description="flag few_grey_levels where the picture has fewer of 256, as a mask would"
+    )
+    clipped: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="flag clipped where this share within the field has the darkest or brightest value",
+    )
+    aspect_ratio: float = Field(
+        4.0, ge=1, description="flag aspect_ratio where the longer side is this many times the other"
+    )
+    tiny: float = Field(0.5, ge=0, description="flag tiny where the longer side is below this times preprocess.size")
+    mask_full: float = Field(
+        0.9, gt=0, le=1, description="flag mask_full where a class covers this share of the picture"
+    )
+    mask_outside: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="flag mask_outside where more than this share of a mask lies beyond the picture or field",
+    )
+    mask_area: float = Field(
+        6.0, gt=0, description="flag mask_area where the robust z score of a class's area exceeds this"
+    )
+
+    def of_duplicates(self) -> "Checks":
+        """The keys that decide on duplicates, the others at their defaults: what can stop a run before training."""
+        return Checks(near_duplicates=self.near_duplicates, near_duplicate_fit=self.near_duplicate_fit)
+
 
 class Preprocess(Section):
     """From any picture to the network's input."""
@@ -232,8 +289,10 @@ class Config(Section):
     name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="results go to <results>/<name>")
     results: Path = Field(Path("results"))
     seed: int = Field(0, ge=0, lt=2**32, description="decides folds, weights and augmentation")
-    classes: dict[ClassName, PixelValues | None] = Field(
-        {}, description="class name: pixel values in a label mask, or null where a mask file shows one class only"
+    classes: dict[ClassName, PixelValues | LabelTexts | None] = Field(
+        {},
+        description="class name: pixel values in a label mask, texts of labels (labelme, DICOM SEG), or null where a "
+        "mask file shows one class only",
     )
     data: Data
     dicom: Dicom = Dicom()
@@ -245,6 +304,21 @@ class Config(Section):
     train: Train = Train()
     predict: Predict = Predict()
     report: Report = Report()
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _named_in_one_way(cls, value: Any) -> Any:
+        """One message instead of one for each kind of list that it might have been."""
+        for name, values in value.items() if isinstance(value, dict) else ():
+            kinds = {type(item) for item in values} if isinstance(values, list) else set()
+            if values is not None and (kinds not in ({int}, {str}) or "" in values):
+                raise ValueError(
+                    f'{name}: {values!r}; give a list of numbers, as [1, 2], or of label texts, as ["left lung"], or '
+                    "null where each class has mask files of its own"
+                )
+            if isinstance(values, list) and kinds == {int} and not all(0 <= number <= 65535 for number in values):
+                raise ValueError(f"{name}: {values!r}; pixel values are from 0 to 65535")
+        return value
 
     @model_validator(mode="after")
     def _classes_match_masks(self) -> "Config":
@@ -262,6 +336,9 @@ class Config(Section):
             raise ValueError("data.masks is one pattern: say under classes what its pixel values mean")
         if isinstance(masks, str) and len(self.classes) > 1 and None in self.classes.values():
             raise ValueError("one mask file for several classes: give every class its pixel values")
+        kinds = {type(value) for values in self.classes.values() for value in values or ()}
+        if isinstance(masks, str) and len(kinds) > 1:
+            raise ValueError("one mask file for all classes: name them all by numbers, or all by texts")
         if self.data.sheet and not self.classes and not self.model.weights:
             raise ValueError("with data.sheet, name the classes (heart: null for a mask file of its own)")
         if not self.data.sheet and masks is None and not self.model.weights:
@@ -269,8 +346,8 @@ class Config(Section):
         return self
 
     @property
-    def class_values(self) -> dict[str, list[int] | None]:
-        """Classes in the order of the output channels, with their pixel values in a label mask."""
+    def class_values(self) -> dict[str, ClassValues]:
+        """Classes in the order of the output channels, with how masks name them."""
         if self.classes:
             return dict(self.classes)
         return dict.fromkeys(self.data.masks) if isinstance(self.data.masks, dict) else {}

@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from segpipe.config import Config
 from segpipe.errors import ConfigError
 
+MOST_ALIASES = 20
+
 
 def parse_config(values: Mapping[str, Any], source: str = "config") -> Config:
     """Validate a mapping, as Snakemake or YAML gives it.
@@ -30,7 +32,9 @@ def parse_config(values: Mapping[str, Any], source: str = "config") -> Config:
 def load_config(path: Path) -> Config:
     """Read and validate a YAML file."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        _check_aliases(text, path)
+        values = yaml.safe_load(text)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -38,6 +42,13 @@ def load_config(path: Path) -> Config:
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no keys; a config needs at least data.")
     return parse_config(values, str(path))
+
+
+def _check_aliases(text: str, path: Path) -> None:
+    """A few aliases are a convenience; aliases of aliases of aliases are a list longer than any memory."""
+    count = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader))
+    if count > MOST_ALIASES:
+        raise ConfigError(f"{path} has {count} YAML aliases (*name), more than the {MOST_ALIASES} that are followed.")
 
 
 def _explain(problem: Any) -> str:

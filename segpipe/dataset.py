@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from segpipe.checks.duplicates import find_duplicates
 from segpipe.config import canonical_json
 from segpipe.errors import InputError
 from segpipe.folds import assign_folds, roles
@@ -15,7 +16,10 @@ from segpipe.log import logger
 from segpipe.preprocess.store import write_table
 from segpipe.stages import DatasetStage
 
-COLUMNS = ["image_id", "image", "patient", "fold_wanted", "status", "notes", "picture", "content"]
+COLUMNS = [
+    *("image_id", "image", "patient", "fold_wanted", "status", "notes", "picture", "content"),
+    *("perceptual_hash", "thumbnail"),
+]
 
 
 def gather(stage: DatasetStage, tables: Sequence[Path], output: Path) -> None:
@@ -32,27 +36,27 @@ def gather(stage: DatasetStage, tables: Sequence[Path], output: Path) -> None:
     for path in tables:
         frame = pd.read_parquet(path, columns=COLUMNS)
         frames.append(frame.assign(shard=path.parent.name, row=range(len(frame))))
-    images = pd.concat(frames, ignore_index=True).sort_values("image_id", ignore_index=True)
-    _require_labels(images)
-    images["fold"] = assign_folds(images, stage.folds, stage.seed)
-    for model in stage.folds.models:
-        images[f"role:{model}"] = roles(images, stage.folds, model, stage.seed)
-    images["duplicate_of"] = duplicates(images)
-    _check_duplicates(images, stage.duplicates)
+    images = assemble(pd.concat(frames, ignore_index=True), stage)
+    check_duplicates(images, stage.duplicates)
     facts = describe(images, stage)
-    write_table(output / "dataset.parquet", images)
+    write_table(output / "dataset.parquet", images.drop(columns=["thumbnail", "near_across"]))
     write_text(output / "dataset.json", canonical_json(facts))
     logger.info("dataset: %s", ", ".join(f"{key} {value}" for key, value in facts.items() if isinstance(value, int)))
 
 
-def duplicates(images: pd.DataFrame) -> pd.Series:
-    """For each image the id of the first one with the same picture in the store, or an empty text.
+def assemble(rows: pd.DataFrame, stage: DatasetStage) -> pd.DataFrame:
+    """The shards' rows, sorted by id, with folds, roles and duplicates.
 
-    So a copy is found under another name, and in another file format, too.
+    Raises:
+        InputError: nothing to train on, or an empty fold.
     """
-    known = images["picture"].notna()
-    first = images[known].groupby("picture")["image_id"].transform("first")
-    return first.where(first != images.loc[known, "image_id"], "").reindex(images.index, fill_value="")
+    images = rows.sort_values("image_id", ignore_index=True)
+    _require_labels(images)
+    images["fold"] = assign_folds(images, stage.folds, stage.seed)
+    _require_one_fold(images)
+    for model in stage.folds.models:
+        images[f"role:{model}"] = roles(images, stage.folds, model, stage.seed)
+    return images.assign(**find_duplicates(images, stage.checks))
 
 
 def describe(images: pd.DataFrame, stage: DatasetStage) -> dict[str, Any]:
@@ -75,6 +79,7 @@ def describe(images: pd.DataFrame, stage: DatasetStage) -> dict[str, Any]:
         "quarantined": int((images["status"] == "quarantined").sum()),
         "patients": int(images["patient"].nunique()),
         "duplicates": int((images["duplicate_of"] != "").sum()),
+        "near_duplicates": int((images["near_duplicate_of"] != "").sum()),
         "labelled_by_fold": {name: int(count) for name, count in labelled["fold"].value_counts().sort_index().items()},
         "empty_masks": empty,
         "fingerprint": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
@@ -91,18 +96,49 @@ def _require_labels(images: pd.DataFrame) -> None:
         )
 
 
-def _check_duplicates(images: pd.DataFrame, policy: str) -> None:
+def _require_one_fold(images: pd.DataFrame) -> None:
+    """Folds are drawn by patient, so this cannot fail; if it ever does, every score would be wrong."""
+    folds = images[images["fold"] != ""].groupby("patient")["fold"].nunique()
+    if (folds > 1).any():
+        raise RuntimeError(f"{int((folds > 1).sum())} patients are in more than one fold")
+
+
+def check_duplicates(images: pd.DataFrame, policy: str) -> None:
+    """Refuse, or warn of, one picture labelled in two folds, as it is or re-encoded.
+
+    Raises:
+        InputError: names both files of the first pair.
+    """
+    for problem in (_exact_across(images), _near_across(images)):
+        if problem and policy == "error":
+            raise InputError(problem)
+        if problem:
+            logger.warning(problem)
+
+
+def _exact_across(images: pd.DataFrame) -> str:
     labelled = images[images["status"] == "labelled"]
     folds = labelled.groupby("picture")["fold"].nunique()
     shared = labelled[labelled["picture"].isin(folds[folds > 1].index)]
     if shared.empty:
-        return
-    first = shared[shared["picture"] == shared["picture"].iloc[0]]["image"].tolist()
-    text = (
+        return ""
+    copies = shared[shared["picture"] == shared["picture"].iloc[0]].drop_duplicates("fold")["image"].tolist()
+    return (
         f"{shared['picture'].nunique()} pictures are labelled in more than one fold, so a model is tested on what it "
-        f"was trained on; the first: {' and '.join(first[:3])} show the same. Remove one, give both the same "
+        f"was trained on; the first: {' and '.join(copies[:2])} show the same. Remove one, give both the same "
         "patient, or accept it with data.duplicates: warn."
     )
-    if policy == "error":
-        raise InputError(text)
-    logger.warning(text)
+
+
+def _near_across(images: pd.DataFrame) -> str:
+    shared = images[images["near_across"] != ""]
+    if shared.empty:
+        return ""
+    names = images.set_index("image_id")["image"]
+    first = shared.iloc[0]
+    return (
+        f"{len(shared)} pictures are near duplicates of one that is labelled in another fold, so a model is tested on "
+        f"almost what it was trained on; the first: {names[first['near_across']]} and {first['image']}. Look at both: "
+        "if they show the same radiograph, remove one or give both the same patient; if not, lower "
+        "checks.near_duplicates. data.duplicates: warn accepts them."
+    )

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from segpipe import __version__
 
 PACKAGES = (
-    *("torch", "monai", "numpy", "pandas", "pyarrow", "pydicom", "nibabel"),
+    *("torch", "monai", "numpy", "pandas", "pyarrow", "pydicom", "imagecodecs", "nibabel"),
     *("pillow", "opencv-python-headless", "snakemake"),
 )
 

@@ -43,6 +43,11 @@ def track(items: Iterable[Item], total: int, label: str, unit: str = "image") ->
             logger.info("%s: %d of %d %ss, about %.0f s left", label, number, total, unit, left)
 
 
+def plain(name: str) -> str:
+    """A file name for a log: line ends and other control characters, which could forge lines, are escaped."""
+    return name if name.isprintable() else repr(name)
+
+
 class _TerminalHandler(logging.Handler):
     """Writes lines above a progress bar instead of through it."""
 

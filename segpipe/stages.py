@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from segpipe import __version__
 from segpipe.config import (
     Checks,
+    ClassValues,
     Config,
     Dicom,
     Folds,
@@ -32,7 +33,7 @@ class ReadStage(Section):
     """Where images and masks lie and how their values are read."""
 
     root: Path
-    classes: dict[str, list[int] | None]
+    classes: dict[str, ClassValues]
     missing_mask: Literal["quarantine", "empty"]
     links: Literal["inside", "follow"]
 
@@ -63,7 +64,7 @@ class TrainStage(Section):
     """One model; ``preprocess`` and ``dicom`` are the contract that the model records."""
 
     seed: int
-    classes: dict[str, list[int] | None]
+    classes: dict[str, ClassValues]
     dicom: Dicom
     preprocess: Preprocess
     model: Model
@@ -73,7 +74,7 @@ class TrainStage(Section):
 class PredictStage(Section):
     """Applying models to a shard."""
 
-    classes: dict[str, list[int] | None]
+    classes: dict[str, ClassValues]
     dicom: Dicom
     preprocess: Preprocess
     predict: Predict
@@ -116,7 +117,11 @@ def stage_configs(config: Config, carried: list[str]) -> dict[str, Section]:
             preprocess=config.preprocess,
         ),
         "dataset": DatasetStage(
-            seed=config.seed, classes=names, duplicates=data.duplicates, checks=config.checks, folds=config.folds
+            seed=config.seed,
+            classes=names,
+            duplicates=data.duplicates,
+            checks=config.checks.of_duplicates(),
+            folds=config.folds,
         ),
         "train": TrainStage(seed=config.seed, **contract, model=config.model, train=config.train),
         "predict": PredictStage(**contract, predict=config.predict, label_masks=label_masks),

@@ -6,7 +6,7 @@ Geometry is invertible with ``Compose.inverse``; what was decided lies beside th
 """
 
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ import numpy as np
 from monai import transforms as monai_transforms
 from monai.transforms import Compose, InvertibleTransform, MapTransform, Randomizable, Transform
 
-from segpipe.config import Dicom, MonaiTransform, Preprocess, Raster
+from segpipe.config import Classes, Dicom, MonaiTransform, Preprocess, Raster
 from segpipe.errors import ConfigError, ImageError
 from segpipe.io.masks import read_reference
 from segpipe.io.radiograph import Radiograph, Target, read_radiograph
@@ -64,7 +64,7 @@ class LoadReferenced(Transform):
 
     def __init__(
         self,
-        classes: Mapping[str, list[int] | None],
+        classes: Classes,
         missing: Literal["quarantine", "empty"] = "quarantine",
         root: Path = Path(),
     ) -> None:
@@ -171,23 +171,25 @@ class RestoreGeometryd(MapTransform):
         return result
 
 
-def monai_transform(entry: MonaiTransform) -> Transform:
-    """An instance of the MONAI transform that a config entry names.
+def monai_transform(entry: MonaiTransform, own: Mapping[str, Callable[..., Transform]] | None = None) -> Transform:
+    """An instance of the MONAI transform that a config entry names, or of one of segpipe's ``own``.
 
     Raises:
         ConfigError: there is no such transform, or it does not take these arguments.
     """
     kind = getattr(monai_transforms, entry.name, None)
-    if not (isinstance(kind, type) and issubclass(kind, Transform)):
+    known = isinstance(kind, type) and issubclass(kind, Transform)
+    make = kind if known else (own or {}).get(entry.name)
+    if make is None:
         raise ConfigError(f"MONAI has no transform {entry.name!r}. Names are those of monai.transforms, as RandFlipd.")
     try:
-        return kind(**entry.arguments)
+        return make(**entry.arguments)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"MONAI's {entry.name} does not take {entry.arguments}: {error}") from None
+        raise ConfigError(f"{entry.name} does not take {entry.arguments}: {error}") from None
 
 
 def preprocessing(
-    classes: Mapping[str, list[int] | None],
+    classes: Classes,
     missing: Literal["quarantine", "empty"],
     preprocess: Preprocess,
     dicom: Dicom,

@@ -8,11 +8,16 @@ import numpy as np
 
 from segpipe.config import Dicom
 from segpipe.errors import ImageError
-from segpipe.io import dicom_lut as lut
 from segpipe.io.dicom_accept import Picture, check
-from segpipe.io.dicom_decode import decodable_transfer_syntaxes, decode
+from segpipe.io.dicom_codecs import decodable_transfer_syntaxes
+from segpipe.io.dicom_decode import Decoded, decode
+from segpipe.io.dicom_frames import choose_frame
+from segpipe.io.dicom_greys import Greys, apply_modality_lut
 from segpipe.io.dicom_header import Header, read_header
 from segpipe.io.dicom_spacing import find_spacing
+from segpipe.io.dicom_voi import apply_voi
+from segpipe.io.dicom_words import padding_words
+from segpipe.io.look_up import look_up
 from segpipe.io.radiograph import Decisions, Radiograph, Target
 
 __all__ = ["decodable_transfer_syntaxes", "read_dicom"]
@@ -21,35 +26,51 @@ WHITE = 65535  # of the output where a window or VOI LUT was applied
 
 
 def read_dicom(data: bytes, policy: Dicom, invert: bool | None = None, target: Target | None = None) -> Radiograph:
-    """Decode a single-frame radiograph from a DICOM file's bytes.
+    """Decode a radiograph, of several frames the one that ``policy.frame`` names, from a DICOM file's bytes.
 
+    With ``target`` and ``policy.j2k_resolution: auto``, JPEG 2000 is decoded at a lower resolution not below it.
     With the file's window or VOI LUT applied the pixels are uint16 over 0..65535. Without, they are the
     Modality LUT's values: uint8 or uint16 where these are whole numbers in that range, else float32.
     Raises ImageError for everything that is not a readable projection radiograph.
     """
     header = read_header(data)
     picture = check(header, data)
-    words = decode(header, picture.rows, picture.columns, picture.words.allocated)
-    if np.any(words & words.dtype.type(picture.words.unused_mask)) and not picture.words.signed:
+    stored = picture.words.values()
+    padding = padding_words(header, stored, picture.words.signed)
+    decoded = _decode(header, picture, policy, target if padding is None else None)
+    words = decoded.words
+    unused = words.dtype.type(picture.words.unused_mask)
+    if unused and not picture.words.signed and np.bitwise_or.reduce(words, axis=None) & unused:
         header.note("unused_bits_masked")  # C.7.6.3: overlays of old files live there
 
-    stored = picture.words.values()
-    padding = lut.padding_words(header, stored)
-    modality = lut.apply_modality_lut(header, stored, picture.words.range)
-    voi = lut.apply_voi(header, modality, policy)
+    modality = apply_modality_lut(header, stored, picture.words.range)
+    voi = apply_voi(header, modality, policy)
     inverted, invert_source = polarity(header, invert)
     table, value_range = _output_table(voi or modality, inverted, windowed=voi is not None)
-    pixels = np.take(table, words, mode="clip")  # faster than checking; the table has every word
+    pixels = look_up(table, words)
     if padding is not None:
-        _darken(pixels, padding[words], header, darkest=value_range[0] if _is_final(voi, policy) else None)
+        pixels = pixels if pixels.flags.writeable else pixels.copy()
+        where = look_up(padding.astype(np.uint8), words).view(np.bool_)
+        _darken(pixels, where, header, darkest=value_range[0] if _is_final(voi, policy) else None)
     spacing = find_spacing(header)
     return Radiograph(
         pixels=pixels,
         value_range=value_range,
         display_range=value_range if _is_final(voi, policy) else None,
-        decisions=_decisions(header, picture, modality, voi, (inverted, invert_source), spacing),
+        decisions=_decisions(header, picture, decoded, modality, voi, (inverted, invert_source), spacing),
+        shape=(picture.rows, picture.columns),
         patient_id=header.patient_id,
     )
+
+
+def _decode(header: Header, picture: Picture, policy: Dicom, target: Target | None) -> Decoded:
+    """The frame that the policy names, at the resolution that it allows.
+
+    Without ``target`` at its own: a lower resolution would mix padding with the picture.
+    """
+    index = choose_frame(picture.frames, policy.frame)
+    smaller = target is not None and policy.j2k_resolution == "auto"
+    return decode(header, picture, index, target((picture.rows, picture.columns)) if target and smaller else None)
 
 
 def polarity(header: Header, invert: bool | None) -> tuple[bool, str]:
@@ -74,12 +95,12 @@ def polarity(header: Header, invert: bool | None) -> tuple[bool, str]:
     return photometric == "MONOCHROME1", "PhotometricInterpretation"
 
 
-def _is_final(voi: lut.Greys | None, policy: Dicom) -> bool:
+def _is_final(voi: Greys | None, policy: Dicom) -> bool:
     """Whether the output's range is what shall be displayed, so that no percentiles are needed."""
     return voi is not None or policy.voi == "none"
 
 
-def _output_table(greys: lut.Greys, inverted: bool, windowed: bool) -> tuple[np.ndarray, tuple[float, float]]:
+def _output_table(greys: Greys, inverted: bool, windowed: bool) -> tuple[np.ndarray, tuple[float, float]]:
     """The output value of every stored word, and the output's range.
 
     Inversion mirrors the declared range; mirroring at the picture's own maximum would make its
@@ -102,20 +123,23 @@ def _darken(pixels: np.ndarray, padding: np.ndarray, header: Header, darkest: fl
 
     The latter keeps percentiles over the picture from being drawn to a value that only padding has.
     """
-    fraction = float(padding.mean())
+    fraction = np.count_nonzero(padding) / padding.size
     if fraction == 0:
         return
     header.note(f"padding:{fraction:.4f}")
     if fraction == 1:
         raise ImageError("consists of padding only, there is no picture in it")
-    pixels[padding] = pixels[~padding].min() if darkest is None else darkest
+    if darkest is None:
+        darkest = np.min(pixels, where=~padding, initial=pixels.max())
+    np.copyto(pixels, darkest, where=padding, casting="unsafe")
 
 
 def _decisions(
     header: Header,
     picture: Picture,
-    modality: lut.Greys,
-    voi: lut.Greys | None,
+    decoded: Decoded,
+    modality: Greys,
+    voi: Greys | None,
     polarity_: tuple[bool, str],
     spacing: tuple[float | None, float | None, str],
 ) -> Decisions:
@@ -127,6 +151,10 @@ def _decisions(
         photometric_interpretation=picture.photometric,
         modality_lut=modality.source,
         voi=voi.source if voi else "none",
+        frame=decoded.frame,
+        decoded_at=decoded.scale,
+        burned_in_annotation=_yes_or_no(header, "BurnedInAnnotation"),
+        recognizable_visual_features=_yes_or_no(header, "RecognizableVisualFeatures"),
         inverted=polarity_[0],
         invert_source=polarity_[1],
         spacing_row_mm=spacing[0],
@@ -134,3 +162,9 @@ def _decisions(
         spacing_source=spacing[2],
         notes=tuple(header.notes),
     )
+
+
+def _yes_or_no(header: Header, keyword: str) -> str:
+    """An element with the defined terms YES and NO (C.7.6.1); anything else counts as absent."""
+    term = header.term(keyword)
+    return term if term in ("YES", "NO") else ""

@@ -6,54 +6,19 @@ from pydicom import uid
 
 from segpipe.errors import ImageError
 from segpipe.io.dicom_header import Header, name_of
-from segpipe.io.dicom_lut import Words
+from segpipe.io.dicom_kinds import radiographic_modality
+from segpipe.io.dicom_words import Words
 from segpipe.io.source import check_size
 
-RADIOGRAPHY = ("CR", "DX", "MG", "RG", "PX", "IO", "XA", "RF")
-OTHER_MODALITIES = {
-    "CT": "computed tomography",
-    "MR": "magnetic resonance",
-    "US": "ultrasound",
-    "NM": "nuclear medicine",
-    "PT": "positron emission tomography",
-    "SEG": "a segmentation",
-    "SR": "a structured report",
-    "PR": "a presentation state",
-    "KO": "a key object selection",
-    "DOC": "a document",
-    "OT": "another kind of picture",
-    "SC": "a secondary capture",
-    "ES": "endoscopy",
-    "XC": "a photograph",
-    "GM": "microscopy",
-    "SM": "slide microscopy",
-    "OP": "ophthalmic photography",
-    "OPT": "ophthalmic tomography",
-    "ECG": "an electrocardiogram",
-    "REG": "a registration",
-    "RTDOSE": "a radiotherapy dose",
-    "RTIMAGE": "a radiotherapy image",
-    "RTPLAN": "a radiotherapy plan",
-    "RTSTRUCT": "a radiotherapy structure set",
-}
-MODALITY_OF_CLASS = {
-    uid.ComputedRadiographyImageStorage: "CR",
-    uid.DigitalXRayImageStorageForPresentation: "DX",
-    uid.DigitalXRayImageStorageForProcessing: "DX",
-    uid.DigitalMammographyXRayImageStorageForPresentation: "MG",
-    uid.DigitalMammographyXRayImageStorageForProcessing: "MG",
-    uid.DigitalIntraOralXRayImageStorageForPresentation: "IO",
-    uid.DigitalIntraOralXRayImageStorageForProcessing: "IO",
-    uid.XRayAngiographicImageStorage: "XA",
-    uid.XRayRadiofluoroscopicImageStorage: "RF",
-}
-FOR_PROCESSING = (
-    uid.DigitalXRayImageStorageForProcessing,
-    uid.DigitalMammographyXRayImageStorageForProcessing,
-    uid.DigitalIntraOralXRayImageStorageForProcessing,
-)
 COLOUR = ("RGB", "PALETTE COLOR", "HSV", "ARGB", "CMYK", "XYB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422",
           "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")  # fmt: skip
+HOLDING_WORDS = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+    uid.RLELossless,
+)
 PIXEL_DATA_TAG = b"\xe0\x7f\x10\0"
 
 
@@ -66,43 +31,36 @@ class Picture:
     words: Words
     modality: str
     photometric: str
+    frames: int = 1
 
 
 def check(header: Header, data: bytes) -> Picture:
     """Return the picture's description; raises ImageError saying what the object is instead."""
-    modality = _modality(header)
+    modality = radiographic_modality(header)
+    _check_read(header)
     _check_pixel_data(header, data)
     photometric = _photometric(header)
-    frames = header.integer("NumberOfFrames")
-    if frames is not None and frames != 1:
-        raise ImageError(f"has {frames} frames; segpipe reads single pictures, so export the frame that is meant")
+    frames = _frames(header)
     rows, columns = header.integer("Rows"), header.integer("Columns")
     if rows is None or columns is None:
         raise ImageError("does not say how many rows and columns it has; export it again")
     check_size(rows, columns)
-    return Picture(rows, columns, _words(header), modality, photometric)
+    return Picture(rows, columns, _words(header), modality, photometric, frames)
 
 
-def _modality(header: Header) -> str:
-    """The Modality (C.7.3.1.1.1), else what the SOP class implies; empty where neither is known."""
-    sop_class = header.sop_class
-    if sop_class == uid.MediaStorageDirectoryStorage:
-        raise ImageError("is a DICOMDIR, a list of files and no picture; name the files themselves")
-    modality = header.term("Modality")
-    if modality in RADIOGRAPHY or (not modality and sop_class in MODALITY_OF_CLASS):
-        if sop_class in FOR_PROCESSING:
-            header.note("for_processing")
-        if not modality:
-            header.note("modality_from_sop_class")
-        return modality or MODALITY_OF_CLASS[sop_class]
-    if not modality and sop_class in ("", uid.SecondaryCaptureImageStorage):
-        header.note("modality_unknown")
-        return ""
-    what = f"{modality}, {OTHER_MODALITIES[modality]}" if modality in OTHER_MODALITIES else "none that segpipe knows"
-    raise ImageError(
-        f"is no projection radiograph: its modality is {what if modality else 'missing'}, "
-        f"its SOP class {name_of(sop_class) if sop_class else 'missing'}; segpipe reads {', '.join(RADIOGRAPHY)}"
-    )
+def _check_read(header: Header) -> None:
+    """Refuse a file of which nothing was understood, most often because it states a wrong transfer syntax."""
+    if len(header.dataset) == 0:
+        raise ImageError(
+            f"holds nothing that can be read as {name_of(header.transfer_syntax)}, which it states as its transfer "
+            "syntax; export it again"
+        )
+
+
+def _frames(header: Header) -> int:
+    """Number of Frames (C.7.6.6.1.1), 1 where absent."""
+    frames = header.integer("NumberOfFrames")
+    return 1 if frames is None else frames
 
 
 def _check_pixel_data(header: Header, data: bytes) -> None:
@@ -138,7 +96,7 @@ def _words(header: Header) -> Words:
     if stored is None:
         header.note("bits_stored_absent")
         stored = allocated
-    if high is None or (header.transfer_syntax.is_compressed and header.transfer_syntax != uid.RLELossless):
+    if high is None or header.transfer_syntax not in HOLDING_WORDS:
         high = stored - 1  # codestreams hold values, not words
     if not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
         raise ImageError(

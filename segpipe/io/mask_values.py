@@ -1,78 +1,114 @@
-"""The values of one mask file, before they are given to classes."""
+"""What a mask file holds, whatever its format: labels that can be asked for by their names."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
+from segpipe.config import ClassValues
 from segpipe.errors import ImageError
-from segpipe.io.raster import Raster, decode_raster, to_grey
-from segpipe.io.source import quiet, read_bytes, sniff
+
+HISTOGRAM_LENGTH = 8
+LONGEST_NAME = 40
 
 
 @dataclass(frozen=True)
-class MaskValues:
-    """A mask as labels and as grey; both are (rows, columns), uint8 or uint16.
+class Label:
+    """One label of a mask file: every name it answers to, and how messages show it."""
 
-    ``labels`` are raw: palette indices, and 0..3 for a grey of 2 bits. ``grey`` is what a viewer shows, or
-    the indices again where a palette has colours. ``maximum`` is the largest value that grey can take.
+    names: frozenset[int | str]
+    shown: str
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Where something is: ``pixels`` (rows, columns) uint8 of 0 and 1, in the file's own size.
+
+    ``outside`` is the share of what was drawn that lies beside the picture, ``notes`` what else was decided.
     """
 
-    labels: np.ndarray
-    grey: np.ndarray
-    maximum: int
+    pixels: np.ndarray
+    notes: tuple[str, ...] = ()
+    outside: float = 0.0
 
 
-def read_mask(path: Path) -> MaskValues:
-    """Read a PNG, TIFF, BMP, GIF or NIfTI mask; raises ImageError without the file's name."""
-    data = read_bytes(path)
-    with quiet():
-        try:
-            return _decode(data)
-        except ImageError:
-            raise
-        except Exception as error:
-            raise ImageError(f"cannot be decoded ({type(error).__name__}); the file is damaged") from None
+class MaskFile(ABC):
+    """A mask file, before its labels are given to classes.
+
+    Planes are made when asked for, because a file may name hundreds of labels.
+    """
+
+    names: ClassVar[tuple[type[int] | type[str], ...]]  # by what its labels can be asked for
+    kind: ClassVar[str]  # what it is, to end the sentence "is a ..."
+
+    @abstractmethod
+    def labels(self) -> list[Label]:
+        """The labels there are, without background, in a fixed order."""
+
+    @abstractmethod
+    def plane(self, wanted: Sequence[Label]) -> Plane:
+        """Where any of the wanted labels is."""
+
+    def plane_of_one_class(self, name: str) -> Plane:
+        """Where the class ``name`` is, which the file shows alone; ImageError if it shows several."""
+        labels = self.labels()
+        if len(labels) > 1:
+            raise ImageError(
+                f"should show one class, but has {len(labels)} labels ({self.histogram()}); "
+                f"name them in the config, as in classes: {{{name}: [{self.example(labels)}]}}"
+            )
+        return self.plane(labels)
+
+    def plane_of(self, name: str, values: ClassValues, named: set[int | str]) -> Plane:
+        """Where the class ``name`` is, given its values in the config and those ``named`` for any class."""
+        if values is None:
+            return self.plane_of_one_class(name)
+        labels = self.labels()
+        if any(not isinstance(value, self.names) for value in values):
+            found, expected = ("texts", "numbers") if isinstance(values[0], str) else ("numbers", "texts")
+            raise ImageError(
+                f"is a {self.kind}, whose labels are {expected}, but the config gives {found} for {name}; "
+                f"write them as in classes: {{{name}: [{self.example(labels)}]}}"
+            )
+        strange = [label for label in labels if not label.names & named]
+        if strange:
+            raise ImageError(
+                f"has values that no class names ({self.histogram()}); give "
+                f"{_list(label.shown for label in strange)} to a class in the config's classes, or mend the mask"
+            )
+        return self.plane([label for label in labels if not label.names.isdisjoint(values)])
+
+    def histogram(self) -> str:
+        """The labels with their number of pixels, the first few."""
+        labels = self.labels()
+        return histogram([(label.shown, self.pixels(label)) for label in labels[:HISTOGRAM_LENGTH]], len(labels))
+
+    def pixels(self, label: Label) -> int:
+        """How many pixels a label has."""
+        return int(np.count_nonzero(self.plane([label]).pixels))
+
+    def example(self, labels: Sequence[Label]) -> str:
+        """A value as one would write it in the config."""
+        if not labels:
+            return "1" if int in self.names else '"left lung"'
+        return next((str(name) for name in labels[0].names if isinstance(name, int)), labels[0].shown)
 
 
-def _decode(data: bytes) -> MaskValues:
-    format_ = sniff(data)
-    if format_ == "JPEG":
-        raise ImageError("is a JPEG, whose compression changes labels near every edge; export the mask as PNG")
-    if format_ == "DICOM":
-        raise ImageError("is a DICOM file; export the mask as PNG or NIfTI")
-    if format_ == "NIfTI":
-        return _from_nifti(data)
-    raster = decode_raster(data, format_)
-    if raster.palette is not None:
-        return _from_palette(raster)
-    if raster.samples.ndim == 3 and (raster.samples != raster.samples[..., :1]).any():
-        raise ImageError("is a colour picture, and colours are not labels; export it as grey or with a palette")
-    grey, _ = to_grey(raster)
-    labels = raster.samples[..., 0] if raster.samples.ndim == 3 else raster.samples
-    if raster.bits < 8:
-        labels = labels // (255 // (2**raster.bits - 1))
-    if raster.alpha is not None:
-        labels = np.where(raster.alpha > 0, labels, 0).astype(labels.dtype)
-    return MaskValues(labels, grey, raster.maximum)
+def histogram(counts: Sequence[tuple[str, int]], total: int) -> str:
+    """The first values with their number of pixels, of ``total`` values that there are."""
+    shown = [f"{value}: {count}" for value, count in counts[:HISTOGRAM_LENGTH]]
+    return "value: pixels " + ", ".join(shown) + (f" and {total - len(shown)} more" if total > len(shown) else "")
 
 
-def _from_palette(raster: Raster) -> MaskValues:
-    """Indices are the labels; a palette of greys, which may be inverted, is looked through for the grey."""
-    assert raster.palette is not None
-    used = raster.palette[np.unique(raster.samples)]
-    if (used == used[:, :1]).all():
-        return MaskValues(raster.samples, to_grey(raster)[0], 255)
-    return MaskValues(raster.samples, raster.samples, 0)
+def quoted(text: str) -> str:
+    """A label's text as a message may show it: one line, not long."""
+    clean = "".join(character if character.isprintable() else "?" for character in text)
+    return f'"{clean[:LONGEST_NAME]}{"..." if len(clean) > LONGEST_NAME else ""}"'
 
 
-def _from_nifti(data: bytes) -> MaskValues:
-    from segpipe.io.nifti import load
-
-    values, _ = load(data)
-    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535 or (values != np.rint(values)).any():
-        raise ImageError("is a NIfTI with values that are no labels (negative, fractions, or above 65535)")
-    dtype = np.uint8 if values.max() <= 255 else np.uint16
-    labels = np.ascontiguousarray(values.astype(dtype))
-    # only a file of bytes can be told to mean 255 by white
-    return MaskValues(labels, labels, 255 if values.dtype == np.uint8 else 0)
+def _list(shown: Iterable[str]) -> str:
+    items = list(shown)
+    more = len(items) - HISTOGRAM_LENGTH
+    return ", ".join(items[:HISTOGRAM_LENGTH]) + (f" and {more} more" if more > 0 else "")

@@ -2,13 +2,13 @@
 
 import logging
 import math
-import zlib
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 
 from segpipe.errors import ImageError
+from segpipe.io.gzip_limit import inflate
 from segpipe.io.radiograph import Decisions, Radiograph
 from segpipe.io.source import check_size, is_nifti
 
@@ -30,7 +30,9 @@ def read_nifti(data: bytes, invert: bool | None = None) -> Radiograph:
         values = _without_non_finite(values, notes)
     pixels, range_ = _as_pixels(values, notes)
     if invert:
-        pixels = (range_[0] + range_[1] - pixels.astype(np.float64)).astype(pixels.dtype)
+        ends = range_[0] + range_[1]
+        # of whole numbers the sum may not fit, but every difference does, and unsigned numbers wrap around
+        pixels = pixels.dtype.type(ends if pixels.dtype.kind == "f" else ends % 2 ** (8 * pixels.itemsize)) - pixels
     row_mm, column_mm = _spacing(header, notes)
     decisions = Decisions(
         format="NIfTI",
@@ -55,19 +57,30 @@ def load(data: bytes) -> tuple[np.ndarray, Any]:
 
     logging.getLogger("nibabel.global").setLevel(logging.CRITICAL + 1)
     compressed = data.startswith(b"\x1f\x8b")
-    head = _inflate(data, HEADER_BYTES) if compressed else data[:HEADER_BYTES]
+    head = bytes(inflate(data, HEADER_BYTES)) if compressed else data[:HEADER_BYTES]
     if not is_nifti(head):
         raise ImageError("is compressed with gzip, but holds no NIfTI; decompress it first")
-    kind = nibabel.Nifti1Image if head[0] == 92 or head[3] == 92 else nibabel.Nifti2Image
-    header = kind.header_class.from_fileobj(BytesIO(head), check=False)
-    needed = _check_header(header)
-    if compressed:
-        data = _inflate(data, needed)
-    if len(data) < needed:
-        raise ImageError(f"is a NIfTI with {len(data)} of {needed} bytes: it is cut off; copy it again")
-    values = np.asanyarray(kind.from_bytes(data).dataobj)
-    values = values.reshape(values.shape[:2]).T
-    return values.astype(values.dtype.newbyteorder("=")), header
+    kind = nibabel.Nifti1Header if head[0] == 92 or head[3] == 92 else nibabel.Nifti2Header
+    try:
+        header = kind.from_fileobj(BytesIO(head), check=False)
+        needed = _check_header(header)
+    except ImageError:
+        raise
+    except Exception:  # nibabel's for each field that it cannot interpret
+        raise ImageError("is a NIfTI whose header is damaged or cut off; copy it again") from None
+    content = inflate(data, needed, whole=True) if compressed else data
+    if len(content) < needed:
+        raise ImageError(f"is a NIfTI with {len(content)} of {needed} bytes: it is cut off; copy it again")
+    # the first axis runs fastest in the file, so that its lines are the picture's rows
+    columns, rows = header.get_data_shape()[:2]
+    dtype = header.get_data_dtype()
+    values = np.frombuffer(content, dtype, rows * columns, int(header["vox_offset"])).reshape(rows, columns)
+    slope, inter = header.get_slope_inter()
+    if slope is not None and (slope, inter) != (1, 0):
+        values = values.astype(np.float64)
+        values *= slope
+        values += inter
+    return values.astype(dtype.newbyteorder("=") if values.dtype == dtype else np.float64, copy=False), header
 
 
 def _check_header(header: Any) -> int:
@@ -75,22 +88,16 @@ def _check_header(header: Any) -> int:
     shape = header.get_data_shape()
     if len(shape) < 2 or any(size != 1 for size in shape[2:]):
         raise ImageError(f"is a NIfTI of shape {' x '.join(map(str, shape))}, not one picture; export the slice meant")
-    check_size(int(shape[1]), int(shape[0]))
     dtype = header.get_data_dtype()
+    as_stored = header.get_slope_inter() in ((None, None), (1, 0))
+    copied = 0 if as_stored and dtype.kind == "u" and dtype.itemsize <= 2 else 2
+    check_size(int(shape[1]), int(shape[0]), copied + (int(dtype.itemsize) if as_stored else 8))
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise ImageError("is a NIfTI of a complex, colour or extended data type; export it as integers")
     offset = float(header["vox_offset"])
-    if bytes(header["magic"].tobytes()[:2]) == b"ni" or not 0 <= offset <= MAX_VOXEL_OFFSET:
+    if bytes(header["magic"].tobytes()[:2]) == b"ni" or not header.single_vox_offset <= offset <= MAX_VOXEL_OFFSET:
         raise ImageError("is the header of a pair of NIfTI files, or damaged; export it as one .nii or .nii.gz")
     return int(offset) + int(shape[0]) * int(shape[1]) * int(dtype.itemsize)
-
-
-def _inflate(data: bytes, limit: int) -> bytes:
-    """The first ``limit`` bytes of a gzip file's content."""
-    try:
-        return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(data, limit)
-    except zlib.error:
-        raise ImageError("is a gzip file whose compressed data are damaged; copy it again") from None
 
 
 def _without_non_finite(values: np.ndarray, notes: list[str]) -> np.ndarray:
@@ -107,7 +114,8 @@ def _as_pixels(values: np.ndarray, notes: list[str]) -> tuple[np.ndarray, tuple[
         return values, (0.0, float(np.iinfo(values.dtype).max))
     low, high = float(values.min()), float(values.max())
     notes.append("value_range_measured")
-    if low >= 0 and high <= 65535 and bool((values == np.rint(values)).all()):
+    whole = values.dtype.kind in "iu" or all((row == np.rint(row)).all() for row in values)
+    if low >= 0 and high <= 65535 and whole:
         return values.astype(np.uint16), (low, high)
     if max(abs(low), abs(high)) > np.finfo(np.float32).max:
         raise ImageError("is a NIfTI with values beyond what a picture can have; export it as integers")
@@ -119,7 +127,10 @@ def _spacing(header: Any, notes: list[str]) -> tuple[float | None, float | None]
 
     A file without unit and with spacing 1 x 1 has what writers fill in when they know nothing.
     """
-    unit = header.get_xyzt_units()[0]
+    try:
+        unit = header.get_xyzt_units()[0]
+    except KeyError:  # a code that the format doesn't define
+        unit = "undefined"
     column_mm, row_mm = (float(zoom) for zoom in header.get_zooms()[:2])
     if unit == "unknown" and (row_mm, column_mm) == (1.0, 1.0):
         return None, None

@@ -1,6 +1,6 @@
-"""PNG: an own, strict reading of the chunks, then OpenCV for the pixels.
+"""PNG: an own, strict reading of the chunks, then libpng for the pixels.
 
-OpenCV and libpng would accept or warn about damage in chunks that do not matter to them; checking
+libpng would accept or warn about damage in chunks that do not matter to them; checking
 every CRC here costs 0.1 ms for a 1024 x 1024 picture. Only the chunks that decide pixels are handed on,
 so that gamma, profiles, text and animation neither change values nor expand in memory.
 Clauses are those of the PNG specification (ISO/IEC 15948).
@@ -11,13 +11,18 @@ import zlib
 from dataclasses import dataclass
 from io import BytesIO
 
-import cv2
+import imagecodecs
 import numpy as np
 
 from segpipe.errors import ImageError
+from segpipe.io.png_inflate import crc32, stored_again
 from segpipe.io.source import check_size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MAX_EXCESS = 2**20
+MAX_INFLATED = 2**26
+"""Largest picture whose inflated bytes are kept beside its pixels, several times over."""
+MAX_CHUNKS = 100_000
 GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
 DEPTHS = {
     GREY: (1, 2, 4, 8, 16),
@@ -26,6 +31,7 @@ DEPTHS = {
     GREY_ALPHA: (8, 16),
     RGB_ALPHA: (8, 16),
 }
+CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGB_ALPHA: 4}
 COLOUR_NAMES = {GREY: "grey", RGB: "RGB", PALETTE: "palette", GREY_ALPHA: "grey+alpha", RGB_ALPHA: "RGBA"}
 
 
@@ -61,7 +67,7 @@ def parse(data: bytes) -> Png:
         raise ImageError(
             f"is a PNG with an impossible header (colour type {colour} with {depth} bits); export it again"
         )
-    check_size(rows, columns)
+    check_size(rows, columns, CHANNELS[colour] * (2 if depth == 16 else 1))
     png = Png(rows, columns, depth, colour, chunks)
     frames = png.payload(b"acTL")[:4]
     if len(frames) == 4 and int.from_bytes(frames, "big") > 1:
@@ -73,14 +79,17 @@ def _chunks(data: bytes) -> dict[bytes, list[memoryview]]:
     """Chunks by type up to IEND, every CRC checked (clause 5.3)."""
     view = memoryview(data)
     found: dict[bytes, list[memoryview]] = {}
-    at, kind = len(SIGNATURE), b""
+    at, kind, count = len(SIGNATURE), b"", 0
     while kind != b"IEND":
+        count += 1
+        if count > MAX_CHUNKS:
+            raise ImageError(f"is a PNG of more than {MAX_CHUNKS} parts, which no writer makes; export it again")
         length = int.from_bytes(view[at : at + 4], "big")
         chunk = view[at : at + length + 12]
         if len(chunk) < 12 or len(chunk) != length + 12:
             raise ImageError("is a PNG that ends too early, as an interrupted copy does; copy it again")
         kind = bytes(chunk[4:8])
-        if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
+        if crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
             raise ImageError("is a PNG with a wrong checksum, so its content has changed; copy it again")
         found.setdefault(kind, []).append(chunk)
         at += length + 12
@@ -90,23 +99,64 @@ def _chunks(data: bytes) -> dict[bytes, list[memoryview]]:
 def decode_samples(png: Png) -> np.ndarray:
     """Decode everything but palettes.
 
-    Returns uint8 or uint16 of shape (rows, columns), or (rows, columns, 3 or 4) in B, G, R, A order.
+    Returns uint8 or uint16 of shape (rows, columns), or (rows, columns, 2 to 4): grey or R, G, B, then alpha.
     Depths below 8 are scaled to 0..255 (clause 13.12).
     """
-    file = png.with_chunks(b"IHDR", b"IDAT", b"IEND")
-    samples = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
-    if samples is None or samples.shape[:2] != (png.rows, png.columns):
+    file = _inflated(png)
+    if file is None:
+        _refuse_excess(png)
+        file = png.with_chunks(b"IHDR", b"IDAT", b"IEND")
+    shape = (png.rows, png.columns) + ((CHANNELS[png.colour],) if png.colour != GREY else ())
+    try:
+        samples: np.ndarray = imagecodecs.png_decode(file)
+    except (imagecodecs.PngError, ValueError):
+        samples = np.empty(0)
+    if samples.shape != shape:
         raise ImageError("is a PNG whose compressed pixels are damaged or cut off; copy or export it again")
     return samples
+
+
+def _inflated(png: Png) -> bytes | None:
+    """The same picture inflated; None if it is interlaced, large, or its stream is not just the size of the pixels."""
+    row = (png.columns * CHANNELS[png.colour] * png.depth + 7) // 8 + 1  # the byte names the row's filter
+    if png.payload(b"IHDR")[12] or png.rows * row > MAX_INFLATED:
+        return None
+    idat = stored_again(b"".join(chunk[8:-4] for chunk in png.chunks[b"IDAT"]), png.rows * row)
+    return idat and b"".join([SIGNATURE, png.chunks[b"IHDR"][0], idat, png.chunks[b"IEND"][0]])
 
 
 def decode_indices(png: Png) -> np.ndarray:
     """Decode a palette PNG to its indices, uint8 of shape (rows, columns)."""
     from PIL import Image
 
+    _refuse_excess(png)
     with Image.open(BytesIO(png.with_chunks(b"IHDR", b"PLTE", b"IDAT", b"IEND")), formats=("PNG",)) as image:
         indices: np.ndarray = np.array(image, np.uint8)
     return indices
+
+
+def _refuse_excess(png: Png) -> None:
+    """Refuse a stream that holds more than the pixels, for libpng inflates it to its end.
+
+    No more than one in a thousand is lost by compressing, and pictures shrink to a twentieth at most: the
+    stream of any other is counted first.
+    """
+    row = (png.columns * CHANNELS[png.colour] * png.depth + 7) // 8 + 1
+    expected = png.rows * row + (png.rows + row) * 8  # of interlacing, which adds to rows and bytes
+    pieces = [chunk[8:-4] for chunk in png.chunks[b"IDAT"]]
+    if expected // 20 < sum(map(len, pieces)) < expected * 1.001 + 4096:
+        return
+    stream, total = zlib.decompressobj(), 0
+    try:
+        for piece in pieces:
+            pending: bytes = piece.tobytes()
+            while pending and total <= expected + MAX_EXCESS:
+                total += len(stream.decompress(pending, MAX_EXCESS))
+                pending = stream.unconsumed_tail
+    except zlib.error:
+        return  # libpng says so
+    if total > expected + MAX_EXCESS:
+        raise ImageError("is a PNG whose compressed data hold far more than its pixels; export it again")
 
 
 def palette(png: Png) -> tuple[np.ndarray, np.ndarray | None]:

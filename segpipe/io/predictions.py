@@ -5,18 +5,17 @@ config's pixel value of each class. ``per_class``: ``<image_id>.<class>.png``, 0
 may overlap.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
 
+from segpipe.config import Classes, ClassValues
 from segpipe.errors import ConfigError, InputError
 from segpipe.io.atomic import write_bytes
 
 MaskForm = Literal["binary", "labels", "per_class"]
-Classes = Mapping[str, list[int] | None]
 
 # Masks compress to a few KB at any level; 1 is several times faster to write than the default.
 PNG_LEVEL = 1
@@ -49,25 +48,31 @@ def encode_masks(masks: np.ndarray, form: MaskForm, classes: Classes) -> list[by
 
 
 def label_values(classes: Classes) -> list[int]:
-    """The pixel value of each class in a label image: the config's, or 1, 2, 3, ... where it has none at all.
+    """The pixel value of each class in a label image: the config's, or 1, 2, 3, ... where it has no number at all.
 
     Raises:
         ConfigError: the values do not tell the classes from each other and from the background.
     """
-    if not any(classes.values()):
+    values = [_numbers(wanted) for wanted in classes.values()]
+    if not any(values):
         return list(range(1, len(classes) + 1))
     if not have_label_values(classes):
         raise ConfigError(
             "predict.masks: labels needs one pixel value for each class, all different and none 0 (the background), "
             "but classes have none, several or shared ones. Use predict.masks: per_class."
         )
-    return [values[0] for values in classes.values() if values]
+    return [numbers[0] for numbers in values]
 
 
 def have_label_values(classes: Classes) -> bool:
     """Whether each class has a pixel value of its own, so that one label image can hold them all."""
-    values = [value for wanted in classes.values() for value in wanted or [0]]
+    values = [value for wanted in classes.values() for value in _numbers(wanted) or [0]]
     return len(values) == len(set(values)) == len(classes) and 0 not in values
+
+
+def _numbers(wanted: ClassValues) -> list[int]:
+    """The pixel values among what a class is named by; texts are none."""
+    return [value for value in wanted or () if isinstance(value, int)]
 
 
 def read_masks(folder: Path, image_id: str, form: MaskForm, classes: Classes) -> np.ndarray:

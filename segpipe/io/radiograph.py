@@ -32,6 +32,8 @@ class Decisions:
     decoded_at: int = 1  # 2, 4, 8: the picture was decoded at that fraction of its size
     inverted: bool = False
     invert_source: str = "none"  # none | PresentationLUTShape | PhotometricInterpretation | sheet
+    burned_in_annotation: str = ""  # YES, NO, or "" where it is not said (0028,0301)
+    recognizable_visual_features: str = ""  # the same: a face, say (0028,0302)
     spacing_row_mm: float | None = None  # distance between rows' centres
     spacing_column_mm: float | None = None
     spacing_source: str = "unknown"  # PixelSpacing | ImagerPixelSpacing | NIfTI | unknown ...

@@ -14,6 +14,9 @@ Format = Literal["DICOM", "PNG", "JPEG", "TIFF", "BMP", "GIF", "NIfTI"]
 MAX_PIXELS = 150_000_000
 """Largest picture that is decoded, rows x columns: ten times the largest detector."""
 
+MAX_DECODED_BYTES = 150_000_000
+"""Largest picture that is decoded, in bytes of all its samples."""
+
 MAX_FILE_BYTES = 2**30
 """Largest file that is read into memory."""
 
@@ -72,8 +75,11 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def check_size(rows: int, columns: int) -> None:
-    """Refuse, before anything is allocated, a declared size that no radiograph has (ImageError)."""
+def check_size(rows: int, columns: int, pixel_bytes: int = 1) -> None:
+    """Refuse, before anything is allocated, a declared size that no radiograph has (ImageError).
+
+    ``pixel_bytes`` is what one pixel takes when decoded, all channels together.
+    """
     if rows < 1 or columns < 1:
         raise ImageError(f"declares {rows} rows and {columns} columns, so there is no picture in it")
     if rows * columns > MAX_PIXELS:
@@ -81,11 +87,16 @@ def check_size(rows: int, columns: int) -> None:
             f"declares {rows} x {columns} pixels, more than the {MAX_PIXELS} that are decoded; "
             "its header is damaged, or it has to be made smaller first"
         )
+    if rows * columns * pixel_bytes > MAX_DECODED_BYTES:
+        raise ImageError(
+            f"declares {rows} x {columns} pixels of {pixel_bytes} bytes, more than the {MAX_DECODED_BYTES} bytes that "
+            "are decoded; its header is damaged, or it has to be made smaller first"
+        )
 
 
 def sniff(data: bytes) -> Format:
     """Return the format by content; the file's name is never looked at. Raises ImageError for unknown ones."""
-    if data[128:132] == b"DICM":
+    if data[128:132] == b"DICM" or data[:4] == b"DICM":
         return "DICOM"
     for signature, format_ in SIGNATURES:
         if data.startswith(signature):

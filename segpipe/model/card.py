@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segpipe.config import Dicom, Preprocess
+from segpipe.config import ClassValues, Dicom, Preprocess
 from segpipe.errors import ConfigError, InputError
 
 SEEN = "training.csv"
@@ -17,7 +17,7 @@ class ModelCard:
 
     network: str
     options: dict[str, Any]
-    classes: dict[str, list[int] | None]
+    classes: dict[str, ClassValues]
     preprocess: dict[str, Any]
     dicom: dict[str, Any]
     provenance: dict[str, Any]
@@ -45,7 +45,7 @@ def pictures_seen(folder: Path) -> set[str]:
 
 
 def check_contract(
-    card: ModelCard, folder: Path, classes: dict[str, list[int] | None], preprocess: Preprocess, dicom: Dicom
+    card: ModelCard, folder: Path, classes: dict[str, ClassValues], preprocess: Preprocess, dicom: Dicom
 ) -> None:
     """Refuse to apply a model to pictures prepared in another way than it was trained on.
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from segpipe.config import Dicom, Preprocess
 from segpipe.errors import ImageError
+from segpipe.io.look_up import look_up
 from segpipe.io.radiograph import Radiograph
 
 
@@ -61,10 +62,8 @@ def percentiles(picture: np.ndarray, wanted: tuple[float, float]) -> tuple[float
 
 def apply_window(picture: np.ndarray, window: Window, dtype: np.dtype) -> np.ndarray:
     """Grey values over the whole range of ``dtype`` (uint8 or uint16), rounded to nearest."""
-    if picture.dtype == np.uint8 and dtype == np.uint8:
-        return cv2.LUT(picture, _scale(np.arange(256), window, dtype))
-    if picture.dtype == np.uint16:
-        return np.take(_scale(np.arange(65536), window, dtype), picture)
+    if picture.dtype == np.uint16 or (picture.dtype == np.uint8 and dtype == np.uint8):
+        return look_up(_scale(np.arange(np.iinfo(picture.dtype).max + 1), window, dtype), picture)
     return _scale(picture, window, dtype)
 
 

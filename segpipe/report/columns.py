@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from segpipe.errors import ConfigError
+from segpipe.preprocess.quality import share_column
 from segpipe.score.table import BACKGROUND, score_columns
 
 Kind = Literal["text", "integer", "score", "number", "boolean"]
@@ -31,6 +32,9 @@ _IDENTITY = (
     Column("fold", "text", "fold of the patient; the model that predicted the image never saw this fold"),
     Column("status", "text", "scored, unlabelled, quarantined or training (see above)"),
     Column("reason", "text", "why the image is not scored"),
+    Column("flags", "text", "what makes the image worth a look, separated by semicolons (docs/checks.md)"),
+    Column("duplicate_of", "text", "image_id of the first image with exactly this picture, labelled ones first"),
+    Column("near_duplicate_of", "text", "image_id of the first image that shows nearly this picture, likewise"),
 )
 
 _READING = (
@@ -46,6 +50,8 @@ _READING = (
     Column("voi", "text", "window or VOI LUT that was applied, or none"),
     Column("inverted", "boolean", "whether the grey values were turned over, so that bone is bright"),
     Column("invert_source", "text", "what decided on that: a DICOM attribute, the sheet, or none"),
+    Column("burned_in_annotation", "text", "DICOM (0028,0301): YES or NO"),
+    Column("recognizable_visual_features", "text", "DICOM (0028,0302): YES or NO"),
     Column("rows", "integer", "rows of the original image"),
     Column("columns", "integer", "columns of the original image"),
     Column("spacing_row_mm", "number", "distance between the centres of neighbouring rows in mm; blank: unknown"),
@@ -59,6 +65,20 @@ _READING = (
     Column("scale_column", "number", "columns of the network's input per original column"),
     Column("pad_top", "integer", "rows of padding above the image in the network's input"),
     Column("pad_left", "integer", "columns of padding left of the image in the network's input"),
+)
+
+_MEASURES = (
+    Column("polarity_score", "number", "positive where bone looks bright, negative where it looks dark"),
+    Column(
+        "orientation_gain",
+        "number",
+        "correlation with the mean of all thumbnails, turned or mirrored as fits best, less that as it is",
+    ),
+    Column("grey_levels", "integer", "how many of 256 grey values occur in the network's input"),
+    Column("flat_share", "number", "share of the network's input, without padding, that has its commonest grey value"),
+    Column("black_share", "number", "share of the field that has the lowest value of its range"),
+    Column("white_share", "number", "share of the field that has the highest value of its range"),
+    Column("mask_outside_field", "number", "share of the masks that lies in flat borders of the image"),
 )
 
 _COUNTS = {
@@ -88,7 +108,12 @@ def report_columns(classes: Sequence[str], carried: Sequence[str]) -> list[Colum
             "classes.background: this name is taken by the pixels of no class, which are always scored. "
             "Remove the class, or give it another name."
         )
-    columns = [*_IDENTITY, *(_score_column(name) for name in score_columns(classes)), *_READING]
+    areas = [
+        Column(share_column(name), "number", f"share of the image that class {name} covers in the reference")
+        for name in classes
+    ]
+    scores = [_score_column(name) for name in score_columns(classes)]
+    columns = [*_IDENTITY, *scores, *_READING, *_MEASURES, *areas]
     taken = {column.name for column in columns}
     for name in carried:
         header = name if name not in taken else f"carried:{name}"

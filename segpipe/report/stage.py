@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from segpipe.checks.hygiene import count_findings, with_checks
 from segpipe.config import canonical_json
 from segpipe.io.atomic import write_text
 from segpipe.io.predictions import read_masks
@@ -34,12 +35,13 @@ def write_run_report(
     images = pd.concat([pd.read_parquet(results / "shards" / shard / "table.parquet") for shard in shards])
     scores = pd.concat([pd.read_parquet(results / "scores" / f"{shard}.parquet") for shard in shards])
     predictions = pd.concat([pd.read_parquet(results / "predictions" / f"{shard}.parquet") for shard in shards])
+    images = with_checks(images, stage.checks, stage.classes)
     images["status"], images["reason"] = _outcome(images, predictions)
     if with_folds:
         folds = pd.read_parquet(results / "dataset" / "dataset.parquet", columns=["image_id", "fold"])
         images = images.merge(folds, on="image_id", how="left")
     table = build_report(images, scores, stage.classes, stage.carried)
-    summary = {"title": stage.title, **summarise(table, stage.classes)}
+    summary = {"title": stage.title, **summarise(table, stage.classes), "checks": count_findings(table)}
     cases = _cases(table, predict, results, shards)
     write_overview(
         cases,

@@ -13,7 +13,8 @@ def summary_text(summary: Mapping[str, Any], paths: Mapping[str, Path]) -> str:
     ``paths`` names what was written, such as ``{"report": Path("results/demo/report.csv")}``. The text has
     no final newline.
     """
-    parts = [_images(summary), _headline(summary), _classes(summary), _worst(summary), _quarantined(summary)]
+    parts = [_images(summary), _headline(summary), _classes(summary), _worst(summary), findings_text(summary)]
+    parts.append(_quarantined(summary))
     parts.append(_table([(name, str(path)) for name, path in paths.items()]))
     return "\n\n".join(part for part in parts if part)
 
@@ -51,6 +52,21 @@ def _classes(summary: Mapping[str, Any]) -> str:
 def _worst(summary: Mapping[str, Any]) -> str:
     cases = [f"{case['image_id']} ({case['miou']:.3f})" for case in summary["worst"]]
     return f"Lowest MIoU: {', '.join(cases)}" if cases else ""
+
+
+def findings_text(summary: Mapping[str, Any]) -> str:
+    """Flags and duplicates (:func:`segpipe.checks.hygiene.count_findings`), or nothing where there are none."""
+    found = summary.get("checks")
+    lines = []
+    if found and found["flags"]:
+        counts = ", ".join(f"{name} {count}" for name, count in found["flags"].items())
+        lines.append(f"Worth a look (column flags): {_number(found['flagged'], 'image')}: {counts}")
+    if found and (found["duplicates"] or found["near_duplicates"]):
+        counts = f"{found['duplicates']} exact, {found['near_duplicates']} near"
+        copies = found["unlabelled_copies_of_labelled"]
+        also = f"; {_number(copies, 'unlabelled image')} among them copies of a labelled one" if copies else ""
+        lines.append(f"Duplicates: {counts}{also}")
+    return "\n".join(lines)
 
 
 def _quarantined(summary: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from segpipe.config import Data
 from segpipe.errors import ConfigError, InputError
 from segpipe.io.stamp import MISSING, file_stamp
 from segpipe.samples.patterns import constant_folder, fill, list_files, pattern_regex, wildcard_names
-from segpipe.samples.sample import Sample, image_id_from_path, patient_key
+from segpipe.samples.sample import Sample, image_id_from_path, leads_out, patient_key
 
 
 def samples_from_patterns(data: Data, salt: bytes, results: Path | None = None) -> tuple[list[Sample], list[str]]:
@@ -33,7 +33,9 @@ def samples_from_patterns(data: Data, salt: bytes, results: Path | None = None) 
 
 def _matches(data: Data, pattern: str, results: Path | None = None) -> list[tuple[str, dict[str, str]]]:
     regex = pattern_regex(pattern)
-    found = ((path, regex.fullmatch(path)) for path in list_files(data.root, constant_folder(pattern), results))
+    found = (
+        (path, regex.fullmatch(path)) for path in list_files(data.root, constant_folder(pattern), results, data.links)
+    )
     return [(path, match.groupdict()) for path, match in found if match]
 
 
@@ -81,8 +83,13 @@ def _no_masks(data: Data, masks: dict[str, str], images: int) -> str:
 
 def _nothing_found(data: Data, pattern: str) -> str:
     folder = constant_folder(pattern)
-    files = sorted(list_files(data.root, folder))
+    files = sorted(list_files(data.root, folder, links=data.links))
     where = f"{data.root / folder}"
+    if data.links == "inside" and leads_out(data.root, folder):
+        return (
+            f"data.images: {pattern!r} matches no file, since {where} is a link that leads out of data.root. "
+            "If that is meant, set data.links to follow; or set data.root to where the files are."
+        )
     if not files:
         return (
             f"data.images: {pattern!r} matches no file; {where} does not exist or is empty. "

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from segpipe.errors import ConfigError, InputError
 from segpipe.log import logger
@@ -52,30 +53,39 @@ def fill(pattern: str, values: dict[str, str]) -> str:
     return _WILDCARD.sub(lambda match: values[match["name"]], pattern)
 
 
-def list_files(root: Path, folder: str, skip: Path | None = None) -> Iterator[str]:
+def list_files(
+    root: Path, folder: str, skip: Path | None = None, links: Literal["inside", "follow"] = "inside"
+) -> Iterator[str]:
     """All files below ``root/folder``, as paths relative to the root, in no order.
 
-    Passed over are hidden files and folders, the folder ``skip`` (results are no input), and folders that
-    cannot be listed or that a link leads back to, each with a warning.
+    Passed over are hidden files and folders, the folder ``skip`` (results are no input), folders that a link leads
+    back to, and, each with a warning, folders that cannot be listed and those behind a link that leads out
+    of the root, unless ``links`` is follow: nobody knows how much is out there. A file that is such a link
+    is listed, and refused when it is read.
 
     Raises:
         InputError: a name is not UTF-8, so that no table could hold it.
     """
     pending, seen = [folder.rstrip("/")], set()
-    skipped = skip.resolve() if skip else None
+    skipped, top = skip.resolve() if skip else None, root.resolve()
     while pending:
         relative = pending.pop()
         place = (root / relative).resolve()
         if place in seen or place == skipped:
             continue
         seen.add(place)
+        if links == "inside" and not place.is_relative_to(top):
+            logger.warning(
+                "%s is a link out of data.root and is passed over; if that is meant, set data.links to follow", relative
+            )
+            continue
         try:
             with os.scandir(root / relative) as entries:
                 for entry in entries:
                     if entry.name.startswith("."):
                         continue
                     path = f"{relative}/{entry.name}" if relative else entry.name
-                    if entry.is_dir():
+                    if _is_folder(entry):
                         pending.append(path)
                     else:
                         yield _utf8(path)
@@ -83,6 +93,13 @@ def list_files(root: Path, folder: str, skip: Path | None = None) -> Iterator[st
             continue
         except OSError as error:
             logger.warning("%s cannot be listed (%s) and is passed over", root / relative, error.strerror)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself: no folder, and no reason to leave the rest of this one
+        return False
 
 
 def _utf8(path: str) -> str:

@@ -2,10 +2,12 @@
 
 import hashlib
 import hmac
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Literal
 from urllib.parse import quote
 
 from segpipe.errors import ImageError
@@ -69,16 +71,37 @@ def read_salt(path: Path | None) -> bytes:
     return path.read_bytes().strip() if path else b"segpipe"
 
 
-def inside(root: Path, path: str) -> Path:
+def inside(root: Path, path: str, links: Literal["inside", "follow"] = "inside") -> Path:
     """The file below the data root that ``path`` names.
 
     Raises:
-        ImageError: an absolute path, or one that climbs out of the root.
+        ImageError: an absolute path, or one that climbs out of the root; and, unless ``links`` is follow, one that a
+            symbolic link at any of its levels leads out. The root itself may be a link.
     """
     pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts:
+    if pure.is_absolute() or ".." in pure.parts or "\0" in path:
         raise ImageError(
             "the path leaves the data folder (data.root). Outputs carry relative paths only; set data.root to a "
             "folder that holds all files."
         )
+    if links == "inside" and leads_out(root, path):
+        raise ImageError(
+            "is a symbolic link, or lies behind one, that leads out of the data folder (data.root). A set of files "
+            "from elsewhere could show anything of this machine that way; if the link is yours, set data.links to "
+            "follow."
+        )
     return root / pure
+
+
+def mask_inside(root: Path, path: str, links: Literal["inside", "follow"] = "inside") -> Path:
+    """:func:`inside` for a mask, which its errors name."""
+    try:
+        return inside(root, path, links)
+    except ImageError as error:
+        raise ImageError(f"mask {path} {error}") from None
+
+
+def leads_out(root: Path, path: str) -> bool:
+    """Whether symbolic links lead from ``root/path`` out of the root. Links in a circle lead nowhere."""
+    place, top = os.path.realpath(root / path), os.path.realpath(root)
+    return place != top and not place.startswith(top.rstrip("/") + "/")

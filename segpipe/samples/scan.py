@@ -36,7 +36,7 @@ def scan(config: Config) -> Scan:
         ConfigError, InputError: see the messages; nothing was written then.
     """
     samples, carried = list_samples(config)
-    _check_ids(samples)
+    check_ids(samples)
     masks = sorted({name for sample in samples for name in sample.masks})
     shards = into_shards(samples, shard_count(len(samples), config.data.shards))
     tables = {shard: table_text(rows, config.data.root, masks, carried) for shard, rows in shards.items()}
@@ -89,7 +89,12 @@ def _fold_from_wildcard(samples: list[Sample], carried: list[str], column: str) 
     return [replace(sample, fold=value) for sample, value in zip(samples, values, strict=True)], carried
 
 
-def _check_ids(samples: list[Sample]) -> None:
+def check_ids(samples: list[Sample]) -> None:
+    """Refuse two images of one id.
+
+    Raises:
+        InputError: names them.
+    """
     # Case-folded: two ids that differ in case only are one file on some file systems.
     counts = Counter(sample.image_id.casefold() for sample in samples)
     twice = [name for name, count in counts.items() if count > 1]

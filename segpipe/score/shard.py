@@ -11,7 +11,7 @@ from segpipe.io.masks import read_reference
 from segpipe.io.predictions import read_masks
 from segpipe.log import logger, track
 from segpipe.preprocess.store import pack_bits, write_table
-from segpipe.samples.sample import Sample, inside
+from segpipe.samples.sample import Sample, mask_inside
 from segpipe.samples.shards import read_table
 from segpipe.score.counts import counts_from_bits
 from segpipe.score.table import score_table
@@ -40,8 +40,8 @@ def score_shard(stage: ScoreStage, samples: Path, images: Path, predictions: Pat
 
 
 def _reference(stage: ScoreStage, sample: Sample, shape: tuple[int, int]) -> np.ndarray:
-    files = {name: inside(stage.root, path) for name, path in sample.masks.items()}
     try:
+        files = {name: mask_inside(stage.root, path, stage.links) for name, path in sample.masks.items()}
         return read_reference(files, stage.classes, shape, stage.missing_mask, stage.root).bits
     except ImageError as error:
         # It was readable when the shard was preprocessed, so the set changed under the run.

@@ -1,7 +1,8 @@
 """Augmentation by MONAI random transforms, drawn from (seed, epoch, image) and from nothing else."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from monai.transforms import (
 
 from segpipe.config import MonaiTransform
 from segpipe.errors import ConfigError
+from segpipe.train.mirror import RandMirrord, refuse_flips
 from segpipe.train.seeds import draw_seed
 from segpipe.transforms import monai_transform
 
@@ -24,14 +26,28 @@ Pictures = dict[str, np.ndarray]
 
 
 class Augmentation:
-    """A seeded pipeline on ``image`` (1, size, size) float32 in [0, 1] and ``mask`` (classes, size, size) 0/1."""
+    """A seeded pipeline on ``image`` (1, size, size) float32 in [0, 1] and ``mask`` (classes, size, size) 0/1.
 
-    def __init__(self, wanted: Literal["light", "none"] | list[MonaiTransform], size: int, seed: int) -> None:
+    ``classes`` are the names of the mask's channels, for what mirrors left and right.
+
+    Raises:
+        ConfigError: unknown transforms or arguments, or a flip where classes have a side.
+    """
+
+    def __init__(
+        self,
+        wanted: Literal["light", "none"] | list[MonaiTransform],
+        size: int,
+        seed: int,
+        classes: Sequence[str] = (),
+    ) -> None:
         self._seed = seed
         if wanted == "light":
             self._compose = light(size)
         else:
-            self._compose = Compose([] if wanted == "none" else [monai_transform(entry) for entry in wanted])
+            own = {"RandMirrord": partial(RandMirrord, classes=classes)}
+            self._compose = Compose([] if wanted == "none" else [monai_transform(entry, own) for entry in wanted])
+            refuse_flips(self._compose, classes)
 
     def __call__(self, pictures: Pictures, image_id: str, epoch: int) -> Mapping[str, Any]:
         """The same pictures, epoch and id give the same result in any process."""
@@ -71,7 +87,7 @@ def _check(before: Pictures, after: Mapping[str, Any]) -> None:
 def light(size: int) -> Compose:
     """Poses and exposures that a second visit to the same X-ray room might give.
 
-    No flips: left and right structures are different classes, and hearts lie on one side.
+    No mirroring: hearts lie on one side.
     """
     shift = 0.05 * size
     return Compose(

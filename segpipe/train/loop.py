@@ -65,7 +65,8 @@ class Trainer:
         # A seed per model, or all folds would start from the same weights and see the same augmentation.
         self.seed = draw_seed(self.stage.seed, self.model)
         self.contract = contract(self.stage, self.model, self.train_rows, self.val_rows, self.device.type)
-        self.augmentation = Augmentation(config.augment, self.stage.preprocess.size, self.seed)
+        names = list(self.stage.classes)
+        self.augmentation = Augmentation(config.augment, self.stage.preprocess.size, self.seed, names)
         self.drop_last = len(self.train_rows) > config.batch_size  # a rest of one image upsets batch statistics
         whole, rest = divmod(len(self.train_rows), config.batch_size)
         self.steps_per_epoch = whole if self.drop_last else whole + (rest > 0)

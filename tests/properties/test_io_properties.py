@@ -12,7 +12,8 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from segpipe.errors import ImageError
-from segpipe.io.dicom_lut import Words, window
+from segpipe.io.dicom_voi import window
+from segpipe.io.dicom_words import Words
 from segpipe.io.masks import read_reference
 from segpipe.io.radiograph import read_radiograph
 

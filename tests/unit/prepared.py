@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 
@@ -9,6 +10,7 @@ from segpipe.config_file import parse_config
 from segpipe.dataset import gather
 from segpipe.phantom import phantom_arrays
 from segpipe.preprocess.geometry import plan_fit
+from segpipe.preprocess.quality import THUMBNAIL, perceptual_hash
 from segpipe.preprocess.store import pack_bits, stack_writer, write_table
 from segpipe.stages import stage_configs
 
@@ -27,12 +29,15 @@ def prepare(folder: Path) -> Path:
         ):
             for number in range(shard, IMAGES, 2):
                 pixels, truth = phantom_arrays(number, (SIZE, SIZE))
-                images.append(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
+                image = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+                images.append(image)
+                small = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
                 masks.append(pack_bits(np.stack([truth["lung"], truth["heart"]])))
                 geometry = vars(plan_fit((100, 80 + number), SIZE, "letterbox"))
                 rows.append(
                     {"image_id": f"i{number:02d}", "image": "", "patient": f"p{number}", "fold_wanted": "",
-                     "status": "labelled", "notes": "", "picture": f"s{number}", "content": f"c{number}", **geometry}
+                     "status": "labelled", "notes": "", "picture": f"s{number}", "content": f"c{number}",
+                     "perceptual_hash": perceptual_hash(small), "thumbnail": small.tobytes(), **geometry}
                 )  # fmt: skip
         tables.append(store / "table.parquet")
         write_table(tables[-1], pd.DataFrame(rows))

@@ -54,3 +54,20 @@ def test_a_file_that_is_no_yaml_is_named(tmp_path):
         load_config(path)
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize("values", [[1, "a"], ["a", 2], [], "left lung", 1, [True], [1.5], [-1], [65536], [None], [""]])
+def test_a_class_is_named_by_numbers_or_by_texts_and_one_message_says_so(values):
+    with pytest.raises(ConfigError, match=r"classes: lung: .*(give a list of numbers|from 0 to 65535)") as caught:
+        parse_config({"data": {"images": "i/{p}.png", "masks": "m/{p}.json"}, "classes": {"lung": values}})
+    assert len(str(caught.value).splitlines()) == 3, "one problem, between the head and the hint"
+
+
+def test_label_texts_keep_their_type_and_one_file_is_named_in_one_way():
+    data = {"images": "i/{p}.png", "masks": "m/{p}.json"}
+    texts = {"lung": ["left lung", "1"], "heart": ["heart"]}
+    assert parse_config({"data": data, "classes": texts}).class_values == texts
+    with pytest.raises(ConfigError, match="all by numbers, or all by texts"):
+        parse_config({"data": data, "classes": {"lung": ["left lung"], "heart": [2]}})
+    per_class = data | {"masks": {"lung": "m/{p}.json", "heart": "m/{p}.png"}}
+    assert parse_config({"data": per_class, "classes": {"lung": ["left lung"], "heart": [2]}})

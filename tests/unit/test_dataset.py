@@ -1,22 +1,37 @@
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pandas as pd
 import pytest
 
 from segpipe.config import Checks, Folds
 from segpipe.dataset import gather
 from segpipe.errors import InputError
+from segpipe.preprocess.quality import perceptual_hash
 from segpipe.preprocess.store import write_table
 from segpipe.stages import DatasetStage
 
 STAGE = DatasetStage(seed=0, classes=["lung"], duplicates="error", checks=Checks(), folds=Folds(k=2))
 
 
+def thumbnail(seed, brighter=0):
+    """A smooth picture, another one for each seed."""
+    noise = np.random.default_rng(seed).uniform(0, 255, (8, 8)).astype(np.float32)
+    smooth = cv2.resize(noise, (32, 32), interpolation=cv2.INTER_CUBIC)
+    return np.clip(smooth * (1 + brighter), 0, 255).astype(np.uint8)
+
+
+def fingerprints(small):
+    return {"perceptual_hash": perceptual_hash(small), "thumbnail": small.tobytes()}
+
+
 def row(number, **changes):
     return {
         "image_id": f"i{number:02d}", "image": f"i{number:02d}.png", "patient": f"p{number}", "fold_wanted": "",
-        "status": "labelled", "notes": "", "picture": f"s{number}", "content": f"c{number}", **changes,
+        "status": "labelled", "notes": "", "picture": f"s{number}", "content": f"c{number}",
+        **fingerprints(thumbnail(number)), **changes,
     }  # fmt: skip
 
 
@@ -65,6 +80,50 @@ def test_the_same_picture_labelled_in_two_folds_are_an_error_naming_both(tmp_pat
     assert (duplicate != "").sum() == 1
 
 
+def test_near_duplicates_labelled_in_two_folds_are_an_error_naming_both(tmp_path):
+    rows = [row(n) for n in range(12)]
+    gather(STAGE, tables(tmp_path, rows), tmp_path)
+    folds = pd.read_parquet(tmp_path / "dataset.parquet").set_index("image_id")["fold"]
+    first, other = (folds[folds == fold].index[0] for fold in "01")
+    brighter = fingerprints(thumbnail(int(first[1:]), brighter=0.08))
+    copies = [{**item, **brighter} if item["image_id"] == other else item for item in rows]
+    with pytest.raises(InputError) as caught:
+        gather(STAGE, tables(tmp_path, copies), tmp_path)
+    assert f"{first}.png" in str(caught.value)
+    assert f"{other}.png" in str(caught.value)
+    assert "near duplicates" in str(caught.value)
+    gather(STAGE.model_copy(update={"duplicates": "warn"}), tables(tmp_path, copies), tmp_path)
+    near = pd.read_parquet(tmp_path / "dataset.parquet").set_index("image_id")["near_duplicate_of"]
+    assert near[max(first, other)] == min(first, other)
+    assert json.loads((tmp_path / "dataset.json").read_text())["near_duplicates"] == 1
+    exact_only = STAGE.model_copy(update={"checks": Checks(near_duplicates=0)})
+    gather(exact_only, tables(tmp_path, copies), tmp_path)
+
+
+def test_near_duplicates_of_one_patient_or_without_labels_are_no_error(tmp_path):
+    rows = [row(n) for n in range(12)]
+    same = fingerprints(thumbnail(0, brighter=0.08))
+    for change in ({"patient": "p0"}, {"status": "unlabelled"}):
+        gather(STAGE, tables(tmp_path, [*rows, row(20, **same, **change)]), tmp_path)
+        near = pd.read_parquet(tmp_path / "dataset.parquet").set_index("image_id")["near_duplicate_of"]
+        assert near["i20"] == "i00"
+
+
+def test_an_unlabelled_image_is_the_copy_of_a_labelled_one_not_the_other_way_round(tmp_path):
+    rows = [row(n) for n in range(1, 12)]
+    gather(STAGE, tables(tmp_path, [row(0, picture="s7", status="unlabelled"), *rows]), tmp_path)
+    images = pd.read_parquet(tmp_path / "dataset.parquet").set_index("image_id")
+    assert images.loc["i00", "duplicate_of"] == "i07"
+    assert images.loc["i07", "duplicate_of"] == ""
+
+
+def test_a_patient_in_two_folds_is_a_bug(tmp_path, monkeypatch):
+    monkeypatch.setattr("segpipe.dataset.assign_folds", lambda images, *_: pd.Series(["0", "1"] * 6))
+    rows = [row(n, patient="p") for n in range(12)]
+    with pytest.raises(RuntimeError, match="1 patients are in more than one fold"):
+        gather(STAGE, tables(tmp_path, rows), tmp_path)
+
+
 def test_nothing_labelled_is_an_error_with_counts(tmp_path):
     rows = [row(n, status="quarantined", picture=None) for n in range(4)]
     with pytest.raises(InputError, match=r"None of the 4 images has a usable mask \(4 are quarantined\)"):
@@ -92,8 +151,9 @@ def test_a_copy_in_another_format_has_the_same_picture_hash(tmp_path):
     picture.save(tmp_path / "a.png")
     picture.save(tmp_path / "b.bmp")
     stage = PreprocessStage(
-        root=tmp_path, classes={"lung": None}, missing_mask="quarantine", links="inside", version="", patient_salt_file=None,
-        patient_salt_stamp="", seconds_per_image=60, dicom=Dicom(), raster=Raster(), preprocess=Preprocess(size=64),
+        root=tmp_path, classes={"lung": None}, missing_mask="quarantine", links="inside", version="",
+        patient_salt_file=None, patient_salt_stamp="", seconds_per_image=60, dicom=Dicom(), raster=Raster(),
+        preprocess=Preprocess(size=64),
     )  # fmt: skip
     compose = preprocessing(stage.classes, stage.missing_mask, stage.preprocess, stage.dicom)
     one, two = (read_sample(Sample(name, name), stage, compose, b"")[1] for name in ("a.png", "b.bmp"))

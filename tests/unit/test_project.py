@@ -21,15 +21,25 @@ from tests.conftest import PROJECT
 # From the top down; a module may import its own layer and those below.
 LAYERS = [
     {"cli", "__main__", "config_reference"},
-    {"doctor", "explain"},
-    {"ingest", "dataset", "folds", "train", "predict", "report", "phantom"},
+    {"doctor", "explain", "validate"},
+    {"ingest", "dataset", "folds", "train", "predict", "report", "phantom", "import_masks"},
     {"score", "model", "transforms"},
+    {"checks"},
     {"preprocess"},
     {"stages", "samples"},
-    {"io", "log", "gpu", "config_file"},
+    {"io", "log", "gpu", "config_file", "isolation"},
     {"config", "errors"},
 ]
-WITHOUT_TORCH = ["cli", "samples.scan", "dataset", "score.shard", "report.stage", "io.dicom", "preprocess.store"]
+WITHOUT_TORCH = [
+    "cli",
+    "samples.scan",
+    "ingest",
+    "dataset",
+    "score.shard",
+    "report.stage",
+    "io.dicom",
+    "preprocess.store",
+]
 
 
 def imports():
@@ -105,7 +115,7 @@ def test_help_is_quick_and_every_verb_has_some(tmp_path):
     assert used < 2, "0.25 s on a quiet machine; torch alone would be 2 s and more"
     verbs = re.findall(r"^│ (\w+)  ", text, re.M)
     assert {"scan", "preprocess", "dataset", "train", "predict", "score", "report", "check"} <= set(verbs)
-    assert {"phantom", "doctor", "explain"} <= set(verbs)
+    assert {"phantom", "doctor", "explain", "validate"} <= set(verbs)
 
 
 def test_the_exit_codes_are_documented():

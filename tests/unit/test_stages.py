@@ -2,7 +2,7 @@ import pytest
 
 from segpipe.config_file import parse_config
 from segpipe.errors import ConfigError
-from segpipe.stages import PredictStage, ReportStage, TrainStage, load_stage, stage_configs, stage_text
+from segpipe.stages import PredictStage, ReportStage, ScoreStage, TrainStage, load_stage, stage_configs, stage_text
 
 CONFIG = parse_config(
     {
@@ -26,6 +26,15 @@ def test_label_masks_are_told_from_a_file_per_class():
     labels = CONFIG.model_copy(update={"classes": {"lung": [1], "heart": [2]}})
     assert stage_configs(labels, [])["predict"].label_masks
     assert not stage_configs(CONFIG, [])["predict"].label_masks
+    texts = CONFIG.model_copy(update={"classes": {"lung": ["left lung", "1"], "heart": ["heart"]}})
+    assert not stage_configs(texts, [])["predict"].label_masks
+
+
+def test_texts_of_labels_stay_texts_on_their_way_through_a_file(tmp_path):
+    texts = CONFIG.model_copy(update={"classes": {"lung": ["left lung", "1"], "heart": [2]}})
+    path = tmp_path / "score.json"
+    path.write_text(stage_text(stage_configs(texts, [])["score"]))
+    assert load_stage(path, ScoreStage).classes == {"lung": ["left lung", "1"], "heart": [2]}
 
 
 def test_a_file_of_another_stage_or_version_is_refused(tmp_path):
@@ -36,3 +45,11 @@ def test_a_file_of_another_stage_or_version_is_refused(tmp_path):
         load_stage(path, TrainStage)
     with pytest.raises(ConfigError, match="segpipe scan"):
         load_stage(tmp_path / "missing.json", PredictStage)
+
+
+def test_thresholds_of_flags_reach_the_report_alone():
+    first, second = (
+        stage_configs(parse_config({"data": {"images": "{p}.png", "masks": {"a": "m.png"}}, "checks": checks}), [])
+        for checks in ({}, {"polarity": 0.4, "mask_area": 3})
+    )
+    assert [name for name in first if first[name] != second[name]] == ["report"]

@@ -3,6 +3,7 @@
 from io import BytesIO
 from typing import Any
 
+import imagecodecs
 import numpy as np
 from PIL import Image
 from pydicom import uid
@@ -29,9 +30,9 @@ def with_secrets(dataset: Dataset) -> None:
     dataset.PatientBirthDate = "19700101"
 
 
-def dataset_of(stored: np.ndarray, bits: int, signed: bool = False, **tags: Any) -> Dataset:
+def dataset_of(stored: np.ndarray, bits: int, signed: bool = False, allocated: int = 0, **tags: Any) -> Dataset:
     """A DX data set of stored values; ``tags`` are set afterwards, None deletes."""
-    allocated = 8 if bits <= 8 else 16
+    allocated = allocated or (8 if bits <= 8 else 16)
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
@@ -61,11 +62,10 @@ def dataset_of(stored: np.ndarray, bits: int, signed: bool = False, **tags: Any)
 def file_of(dataset: Dataset, syntax: str = uid.ExplicitVRLittleEndian, plugin: str = "") -> bytes:
     """The data set as a file in a transfer syntax that the installed plugins can write."""
     syntax = uid.UID(syntax)
-    if syntax == uid.JPEGBaseline8Bit:
-        jpeg = BytesIO()
-        size = (dataset.Columns, dataset.Rows)
-        Image.frombytes("L", size, dataset.PixelData[: size[0] * size[1]]).save(jpeg, "JPEG", quality=98)
-        dataset.PixelData = encapsulate([jpeg.getvalue()])
+    codestream = _encode(dataset, syntax)
+    if codestream is not None:
+        dataset.PixelData = encapsulate([codestream])
+        dataset["PixelData"].VR = "OB"
         dataset["PixelData"].is_undefined_length = True
         dataset.file_meta.TransferSyntaxUID = syntax
     elif syntax.is_compressed and syntax != uid.DeflatedExplicitVRLittleEndian:
@@ -73,10 +73,34 @@ def file_of(dataset: Dataset, syntax: str = uid.ExplicitVRLittleEndian, plugin: 
     else:
         if syntax == uid.ExplicitVRBigEndian and dataset.BitsAllocated == 16:
             dataset.PixelData = swapped(dataset.PixelData)
-        if syntax == uid.ExplicitVRBigEndian and "VOILUTSequence" in dataset:
-            dataset.VOILUTSequence[0].LUTData = swapped(dataset.VOILUTSequence[0].LUTData)
+        for sequence in ("ModalityLUTSequence", "VOILUTSequence"):
+            for item in dataset.get(sequence) or ():
+                if syntax == uid.ExplicitVRBigEndian:
+                    item.LUTData = swapped(item.LUTData)
         dataset.file_meta.TransferSyntaxUID = syntax
     return saved(dataset)
+
+
+def _encode(dataset: Dataset, syntax: str) -> bytes | None:
+    """The codestream of a syntax that pydicom's plugins do not write; None where they do."""
+    signed = dataset.get("PixelRepresentation") == 1
+    if syntax == uid.JPEGBaseline8Bit:
+        jpeg = BytesIO()
+        Image.fromarray(_words(dataset)).save(jpeg, "JPEG", quality=98)
+        return jpeg.getvalue()
+    if syntax == uid.JPEGLosslessSV1:
+        words = _words(dataset) & (2**dataset.BitsStored - 1)
+        words = words.astype(np.uint8 if dataset.BitsStored == 8 else np.uint16)
+        return imagecodecs.jpeg8_encode(words, lossless=True, predictor=1, bitspersample=dataset.BitsStored)
+    if syntax == uid.JPEGLSLossless and signed:  # of the allocated bits
+        return imagecodecs.jpegls_encode(_words(dataset))
+    return None
+
+
+def _words(dataset: Dataset) -> np.ndarray:
+    dtype = np.dtype(f"u{dataset.BitsAllocated // 8}")
+    words = np.frombuffer(dataset.PixelData, dtype.newbyteorder("<"), count=dataset.Rows * dataset.Columns)
+    return words.reshape(dataset.Rows, dataset.Columns).astype(dtype)
 
 
 def saved(dataset: Dataset) -> bytes:

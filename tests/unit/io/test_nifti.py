@@ -41,6 +41,13 @@ def test_spacing_is_given_as_rows_then_columns_where_it_can_be_trusted() -> None
         assert decisions.spacing_source == ("NIfTI" if expected else "unknown")
 
 
+def test_an_undefined_unit_leaves_the_spacing_unknown() -> None:
+    data = bytearray(nifti_file(asymmetric().astype(np.uint8).T, (0.1, 0.2), "mm"))
+    data[123] = 5  # xyzt_units
+    decisions = read_radiograph(bytes(data)).decisions
+    assert (decisions.spacing_row_mm, decisions.notes) == (None, ("spacing_implausible:NIfTI",))
+
+
 def test_other_types_get_the_range_that_was_found() -> None:
     for dtype in (np.int16, np.int32, np.float32, np.float64):
         radiograph = read_radiograph(nifti_file(asymmetric(4095).astype(dtype).T))
@@ -69,3 +76,64 @@ def test_volumes_complex_values_and_cut_files_are_refused() -> None:
     for data, reason in cases:
         with pytest.raises(ImageError, match=reason):
             read_radiograph(data)
+
+
+def test_slopes_are_applied_and_whole_numbers_stay_whole() -> None:
+    stored = asymmetric(200).astype(np.int16)
+    for slope, inter, dtype in ((2, 5, np.uint16), (0.5, 0, np.float32), (1, 0, np.uint16)):
+        image = nibabel.Nifti1Image(stored.T, np.eye(4))
+        image.header.set_slope_inter(slope, inter)
+        data = bytearray(image.to_bytes())
+        data[112:120] = np.array([slope, inter], "<f4").tobytes()  # scl_slope, scl_inter
+        radiograph = read_radiograph(bytes(data))
+        np.testing.assert_array_equal(radiograph.pixels, stored * slope + inter)
+        assert radiograph.pixels.dtype == dtype
+
+
+def test_both_byte_orders_give_the_machines() -> None:
+    picture = asymmetric(60000).astype(np.uint16)
+    for order in "<>":
+        header = nibabel.Nifti1Header(endianness=order)
+        header.set_data_dtype(np.uint16)
+        image = nibabel.Nifti1Image(picture.T, np.eye(4), header)
+        radiograph = read_radiograph(bytes(image.to_bytes()))
+        np.testing.assert_array_equal(radiograph.pixels, picture)
+        assert radiograph.pixels.dtype == np.uint16
+
+
+def test_invert_mirrors_the_range_in_whole_numbers_and_fractions() -> None:
+    high = asymmetric(25000).astype(np.int32) + 40000  # the two ends add up to more than 16 bits hold
+    inverted = read_radiograph(nifti_file(high.T), invert=True)
+    np.testing.assert_array_equal(inverted.pixels, 105000 - high)
+    assert inverted.pixels.dtype == np.uint16
+    fraction = asymmetric(100).astype(np.float32) / 8
+    inverted = read_radiograph(nifti_file(fraction.T), invert=True)
+    np.testing.assert_allclose(inverted.pixels, 12.5 - fraction, atol=1e-5)
+    assert inverted.pixels.dtype == np.float32
+
+
+def test_a_damaged_gzip_is_refused_and_several_streams_are_one_file() -> None:
+    whole = nifti_file(asymmetric().astype(np.uint8).T)
+    packed = gzip.compress(whole)
+    wrong_checksum = packed[:-8] + bytes([packed[-8] ^ 1]) + packed[-7:]
+    for damaged in (wrong_checksum, packed[:-1], packed[:-8], packed[:40] + b"\xff\xff" + packed[42:]):
+        with pytest.raises(ImageError, match=r"is a (gzip file|NIfTI)"):
+            read_radiograph(damaged)
+    for data in (packed + b"rest", gzip.compress(whole[:700]) + gzip.compress(whole[700:])):
+        np.testing.assert_array_equal(read_radiograph(data).pixels, asymmetric())
+
+
+def test_pixels_inside_the_header_are_refused() -> None:
+    data = bytearray(nifti_file(asymmetric().astype(np.uint8).T))
+    data[108:112] = np.array([0], "<f4").tobytes()  # vox_offset
+    with pytest.raises(ImageError, match="header of a pair of NIfTI files, or damaged"):
+        read_radiograph(bytes(data))
+
+
+def test_a_header_that_is_cut_off_or_damaged_is_refused() -> None:
+    data = nifti_file(asymmetric().astype(np.uint8).T, two=True)
+    unknown_type = bytearray(nifti_file(asymmetric().astype(np.uint8).T))
+    unknown_type[70:72] = (9999).to_bytes(2, "little")
+    for damaged in (data[:400], gzip.compress(data[:400]), bytes(unknown_type)):
+        with pytest.raises(ImageError, match="NIfTI whose header is damaged or cut off"):
+            read_radiograph(damaged)

@@ -18,6 +18,8 @@ def masks(classes):
         ("auto", {"a": None, "b": None}, False, "per_class"),
         ("labels", {"a": None, "b": None}, False, "labels"),
         ("per_class", {"a": [1], "b": [2]}, True, "per_class"),
+        ("auto", {"a": ["left lung"], "b": ["heart"]}, False, "per_class"),
+        ("labels", {"a": ["left lung"], "b": ["heart"]}, False, "labels"),
     ],
 )
 def test_masks_are_written_as_the_references_are_unless_asked_otherwise(wanted, classes, label_masks, form):

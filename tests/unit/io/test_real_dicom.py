@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from pictures import SECRET
 
+from segpipe.config import Dicom
 from segpipe.errors import ImageError
 from segpipe.io.radiograph import read_radiograph
+from segpipe.preprocess.geometry import fit_picture, plan_fit
 
 
 @pytest.fixture
@@ -39,6 +41,25 @@ def test_one_chest_in_two_syntaxes_has_equal_pixels_and_no_spacing(radiographs: 
     assert plain.pixels.shape == (1955, 1841)
     assert plain.decisions.spacing_row_mm is None
     assert plain.decisions.notes == ("spacing_implausible:PixelSpacing",)
+
+
+@pytest.mark.parametrize(("name", "scale"), [("RG1_J2KR", 2), ("RG3_J2KR", 2), ("RG3_J2KI", 2)])
+def test_half_the_resolution_of_a_real_picture_shows_the_same_in_the_same_place(
+    radiographs: Path, name: str, scale: int
+) -> None:
+    def target(shape: tuple[int, int]) -> tuple[int, int]:
+        geometry = plan_fit(shape, 512, "letterbox")
+        return geometry.fitted_rows, geometry.fitted_columns
+
+    full = read_radiograph(radiographs / f"{name}.dcm", Dicom(voi="none"))
+    smaller = read_radiograph(radiographs / f"{name}.dcm", Dicom(voi="none", j2k_resolution="auto"), target=target)
+    assert smaller.decisions.decoded_at == scale
+    assert smaller.shape == full.shape == full.pixels.shape
+    geometry = plan_fit(full.shape, 512, "letterbox")
+    fitted = [fit_picture(radiograph.pixels, geometry).astype(float) for radiograph in (full, smaller)]
+    wrong = np.abs(fitted[1] - fitted[0]) / full.value_range[1]
+    assert wrong.mean() < 0.0006  # twice that without putting the low band back into its place
+    assert wrong.max() < 0.08
 
 
 def test_a_wrongly_tagged_copy_follows_its_tag_and_the_sheet_puts_it_right(radiographs: Path) -> None:

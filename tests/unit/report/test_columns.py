@@ -10,12 +10,15 @@ from segpipe.report.columns import is_score, report_columns
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "report-columns.md"
 ORDER = """
-image_id image patient site fold status reason miou miou_foreground iou_lung iou_heart
-dice_lung dice_heart tp_lung tp_heart fp_lung fp_heart fn_lung fn_heart tn_lung tn_heart
-tp_background fp_background fn_background tn_background iou_background notes format modality
-photometric_interpretation transfer_syntax bits_stored modality_lut voi inverted invert_source
-rows columns spacing_row_mm spacing_column_mm spacing_source intensity_method intensity_low
-intensity_high fit scale_row scale_column pad_top pad_left view
+image_id image patient site fold status reason flags duplicate_of near_duplicate_of miou
+miou_foreground iou_lung iou_heart dice_lung dice_heart tp_lung tp_heart fp_lung fp_heart fn_lung
+fn_heart tn_lung tn_heart tp_background fp_background fn_background tn_background iou_background
+notes format modality photometric_interpretation transfer_syntax bits_stored frame decoded_at
+modality_lut voi inverted invert_source burned_in_annotation recognizable_visual_features rows
+columns spacing_row_mm spacing_column_mm spacing_source intensity_method intensity_low
+intensity_high fit scale_row scale_column pad_top pad_left polarity_score orientation_gain
+grey_levels flat_share black_share white_share mask_outside_field mask_share_lung mask_share_heart
+view
 """
 
 

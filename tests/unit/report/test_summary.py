@@ -45,6 +45,21 @@ def test_summary_reads_as_it_should() -> None:
     assert summary_text(summarise(table(1), ["lung"]), paths) == GOLDEN
 
 
+def test_flags_and_duplicates_are_mentioned_where_there_are_some() -> None:
+    found = {
+        "flagged": 3,
+        "flags": {"polarity": 2, "mask_area:lung": 1},
+        "duplicates": 1,
+        "near_duplicates": 2,
+        "unlabelled_copies_of_labelled": 1,
+    }
+    text = summary_text({**summarise(table(1), ["lung"]), "checks": found}, {})
+    assert "Worth a look (column flags): 3 images: polarity 2, mask_area:lung 1" in text
+    assert "Duplicates: 1 exact, 2 near; 1 unlabelled image among them copies of a labelled one" in text
+    nothing = {**dict.fromkeys(found, 0), "flags": {}}
+    assert "Worth" not in summary_text({**summarise(table(1), ["lung"]), "checks": nothing}, {})
+
+
 def test_only_ten_quarantined_images_are_listed() -> None:
     text = summary_text(summarise(table(13), ["lung"]), {})
     assert text.count("cut short") == 10

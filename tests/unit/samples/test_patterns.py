@@ -51,6 +51,13 @@ def test_links_that_lead_back_and_results_are_passed_over(tmp_path):
     assert sorted(list_files(tmp_path, "", tmp_path / "results")) == ["data/1.png"]
 
 
+def test_a_link_to_itself_hides_no_other_file(tmp_path):
+    (tmp_path / "a.png").symlink_to("a.png")
+    for name in ("b.png", "c.png"):
+        (tmp_path / name).touch()
+    assert sorted(list_files(tmp_path, "")) == ["a.png", "b.png", "c.png"]
+
+
 def test_a_name_that_is_no_utf8_is_said_to_be_so(tmp_path):
     (tmp_path / os.fsdecode(b"M\xfcller.png")).touch()
     with pytest.raises(InputError, match=r"M\\xfcller\.png' is not UTF-8"):

@@ -1,0 +1,139 @@
+"""Flags: what makes an image worth a look, from its row and from the set."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from segpipe.config import Checks
+from segpipe.preprocess.quality import share_column
+
+FEWEST = 10  # masks; fewer have no usual area
+LEAST_SPREAD = 0.05  # of the logarithm of areas: about 5 %, so that sets of equal masks have no outliers
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A flag is raised where ``value`` lies beyond ``limit``: above it, or below it if ``below``.
+
+    ``value`` takes the table and, for a flag of one class, its name; a missing value raises no flag.
+    """
+
+    value: Callable[[pd.DataFrame, str], pd.Series]
+    limit: Callable[[Checks], float]
+    below: bool = False
+    of_class: bool = False
+
+    def severity(self, images: pd.DataFrame, name: str, checks: Checks) -> pd.Series:
+        """How far beyond the limit each value lies; the flag is raised where this is above 0."""
+        beyond = self.value(images, name) - self.limit(checks)
+        return -beyond if self.below else beyond
+
+
+def _number(images: pd.DataFrame, name: str) -> pd.Series:
+    found = images[name] if name in images else pd.Series(np.nan, index=images.index)
+    return pd.to_numeric(found).astype("float64")
+
+
+def _larger(first: pd.Series, second: pd.Series) -> pd.Series:
+    return pd.concat([first, second], axis=1).max(axis=1)
+
+
+def _is_yes(images: pd.DataFrame, name: str) -> pd.Series:
+    return (images[name] == "YES").astype("float64") if name in images else _number(images, name)
+
+
+def _aspect(images: pd.DataFrame) -> pd.Series:
+    ratio = _number(images, "rows") / _number(images, "columns")
+    return _larger(ratio, 1 / ratio)
+
+
+def _relative_size(images: pd.DataFrame) -> pd.Series:
+    return _larger(_number(images, "rows"), _number(images, "columns")) / _number(images, "size")
+
+
+def _outside(images: pd.DataFrame) -> pd.Series:
+    """The larger share of a mask beyond the picture (a note of its reader) or in the picture's flat borders."""
+    noted = images["notes"].astype("str").str.extractall(r"mask_outside:[^:;]*:([0-9.]+)")[0].astype("float64")
+    return _larger(noted.groupby(level=0).max().reindex(images.index), _number(images, "mask_outside_field"))
+
+
+def mask_area_z(images: pd.DataFrame, name: str) -> pd.Series:
+    """Robust z score of a class's share of the picture among the set's, on a logarithmic scale; NaN where it is empty.
+
+    Median and 1.4826 x MAD (Iglewicz and Hoaglin 1993). Areas vary by factors, so their logarithms are compared.
+    """
+    shares = _number(images, share_column(name))
+    logarithm = pd.Series(np.log(shares.where(shares > 0)), index=images.index)
+    middle = float(logarithm.median())
+    spread = max(1.4826 * float((logarithm - middle).abs().median()), LEAST_SPREAD)
+    score: pd.Series = (logarithm - middle) / spread
+    return score if logarithm.count() >= FEWEST else score * np.nan
+
+
+RULES: Mapping[str, Rule] = {
+    "polarity": Rule(lambda images, _: _number(images, "polarity_score"), lambda checks: -checks.polarity, below=True),
+    "orientation": Rule(lambda images, _: _number(images, "orientation_gain"), lambda checks: checks.orientation),
+    "flat": Rule(lambda images, _: _number(images, "flat_share"), lambda checks: checks.flat),
+    "few_grey_levels": Rule(lambda images, _: _number(images, "grey_levels"), lambda checks: checks.grey_levels, True),
+    "clipped": Rule(
+        lambda images, _: _larger(_number(images, "black_share"), _number(images, "white_share")),
+        lambda checks: checks.clipped,
+    ),
+    "aspect_ratio": Rule(lambda images, _: _aspect(images), lambda checks: checks.aspect_ratio),
+    "tiny": Rule(lambda images, _: _relative_size(images), lambda checks: checks.tiny, below=True),
+    "burned_in_annotation": Rule(lambda images, _: _is_yes(images, "burned_in_annotation"), lambda _: 0.5),
+    "recognizable_visual_features": Rule(
+        lambda images, _: _is_yes(images, "recognizable_visual_features"), lambda _: 0.5
+    ),
+    "mask_empty": Rule(
+        lambda images, name: _number(images, share_column(name)), lambda _: np.nextafter(0, 1), True, of_class=True
+    ),
+    "mask_full": Rule(
+        lambda images, name: _number(images, share_column(name)), lambda checks: checks.mask_full, of_class=True
+    ),
+    "mask_outside": Rule(lambda images, _: _outside(images), lambda checks: checks.mask_outside),
+    "mask_area": Rule(
+        lambda images, name: mask_area_z(images, name).abs(), lambda checks: checks.mask_area, of_class=True
+    ),
+}
+"""In the order of a cell; a flag of one class reads ``mask_empty:<class>``."""
+
+
+def image_flags(images: pd.DataFrame, checks: Checks, classes: Sequence[str]) -> pd.Series:
+    """The flags of every image as text, separated by semicolons; blank where there is none.
+
+    ``images`` holds the store's columns and ``orientation_gain``; what is missing in a row raises no flag.
+    """
+    columns = [
+        np.where(rule.severity(images, cls, checks).to_numpy() > 0, flag, "") for flag, rule, cls in _all_flags(classes)
+    ]
+    texts = ["; ".join(filter(None, row)) for row in zip(*columns, strict=True)]
+    return pd.Series(texts, index=images.index, dtype="str")
+
+
+def worst(images: pd.DataFrame, flag: str, checks: Checks) -> pd.Series:
+    """The images that have a flag, worst first: image_id -> the value that raised it."""
+    name, _, cls = flag.partition(":")
+    severity = RULES[name].severity(images, cls, checks)
+    found = pd.DataFrame({"id": images["image_id"], "value": RULES[name].value(images, cls), "severity": severity})
+    found = found[severity > 0].sort_values(["severity", "id"], ascending=[False, True])
+    return found.set_index("id")["value"]
+
+
+def count_flags(flags: pd.Series) -> dict[str, int]:
+    """How many images have each flag, in the order of :data:`RULES`; classes of a mask flag apart."""
+    names = flags[flags != ""].str.split("; ").explode()
+    order = list(RULES)
+    counts = names.value_counts()
+    ranked = sorted((order.index(str(flag).partition(":")[0]), str(flag)) for flag in counts.index)
+    return {flag: int(counts[flag]) for _, flag in ranked}
+
+
+def _all_flags(classes: Sequence[str]) -> Iterator[tuple[str, Rule, str]]:
+    for name, rule in RULES.items():
+        if rule.of_class:
+            yield from ((f"{name}:{cls}", rule, cls) for cls in classes)
+        else:
+            yield name, rule, ""
