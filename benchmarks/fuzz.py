@@ -21,7 +21,7 @@ sys.path.insert(0, str(PROJECT))
 
 from segpipe import ingest
 from segpipe.errors import ImageError
-from segpipe.io.masks import read_reference
+from segpipe.io.masks.reference import read_reference
 from segpipe.isolation import Limits, Lost, isolated_map
 from tests.properties.mutants import mutant, valid_files
 from tests.unit.io.pictures import SECRET

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from io import BytesIO
 from pathlib import Path
 
 import imagecodecs
@@ -39,10 +40,9 @@ def j2k_file(picture: np.ndarray) -> bytes:
     stream = imagecodecs.jpeg2k_encode(picture, level=0, codecformat="j2k", resolutions=6, reversible=True)
     dataset.PixelData = encapsulate([stream])
     dataset["PixelData"].VR = "OB"
-    file = tempfile.SpooledTemporaryFile()
+    file = BytesIO()
     dataset.save_as(file, enforce_file_format=True)
-    file.seek(0)
-    return file.read()
+    return file.getvalue()
 
 
 def make_archive(kind: str, root: Path) -> None:
@@ -105,8 +105,14 @@ def main() -> None:
         full, auto = (run(arguments.kind, resolution, folder, arguments) for resolution in ("full", "auto"))
         mean, largest = grey_difference(folder / "results")
     difference = auto["iou_lung"] - full["iou_lung"]
-    rows = [[name, f"{frame['iou_lung'].mean():.4f}", f"{frame['iou_lung'].median():.4f}", str(int(frame["decoded_at"].max()))]
-            for name, frame in (("full", full), ("auto", auto))]  # fmt: skip
+    rows = [
+        [
+            name,
+            *(f"{value:.4f}" for value in frame["iou_lung"].agg(["mean", "median"])),
+            f"{frame['decoded_at'].max():.0f}",
+        ]
+        for name, frame in (("full", full), ("auto", auto))
+    ]
     print_table(("decoded", "mean IoU", "median IoU", "decoded at 1/"), rows)
     error = difference.std() / len(difference) ** 0.5
     print(f"auto minus full, {len(difference)} images: {difference.mean():+.4f}, standard error {error:.4f}")

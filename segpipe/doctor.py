@@ -48,7 +48,7 @@ def _networks() -> Iterator[str]:
 
 
 def _transfer_syntaxes() -> Iterator[str]:
-    from segpipe.io.dicom import decodable_transfer_syntaxes
+    from segpipe.io.dicom.read import decodable_transfer_syntaxes
 
     yield "DICOM transfer syntaxes and what decodes them here"
     for name, plugins in decodable_transfer_syntaxes().items():

@@ -13,7 +13,7 @@ import pandas as pd
 
 from segpipe.errors import SegpipeError
 from segpipe.io.atomic import remove_leftovers
-from segpipe.io.masks import mask_dtype
+from segpipe.io.masks.reference import mask_dtype
 from segpipe.isolation import Limits, Lost, isolated_map
 from segpipe.log import logger, plain, track
 from segpipe.preprocess.quality import FINGERPRINTS, MEASURES, measure

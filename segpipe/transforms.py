@@ -16,7 +16,7 @@ from monai.transforms import Compose, InvertibleTransform, MapTransform, Randomi
 
 from segpipe.config import Classes, Dicom, MonaiTransform, Preprocess, Raster
 from segpipe.errors import ConfigError, ImageError
-from segpipe.io.masks import read_reference
+from segpipe.io.masks.reference import read_reference
 from segpipe.io.radiograph import Radiograph, Target, read_radiograph
 from segpipe.io.source import read_bytes
 from segpipe.preprocess.geometry import Geometry, fit_mask, fit_picture, pad, plan_fit, restore

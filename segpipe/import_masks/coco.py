@@ -14,7 +14,7 @@ from segpipe.import_masks.folder import Record
 from segpipe.import_masks.json_spans import Span, element, elements, mapped
 from segpipe.import_masks.names import own_names
 from segpipe.import_masks.run_lengths import from_coco_counts
-from segpipe.io import polygons
+from segpipe.io.masks import polygons
 from segpipe.io.source import check_size
 from segpipe.log import logger, track
 

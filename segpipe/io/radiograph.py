@@ -101,13 +101,13 @@ def _dispatch(data: bytes, dicom: Dicom, raster: Raster, invert: bool | None, ta
     format_ = sniff(data)
     # readers are imported where needed: each costs up to 0.3 s, and most runs need one
     if format_ == "DICOM":
-        from segpipe.io.dicom import read_dicom
+        from segpipe.io.dicom.read import read_dicom
 
         return read_dicom(data, dicom, invert, target)
     if format_ == "NIfTI":
         from segpipe.io.nifti import read_nifti
 
         return read_nifti(data, invert)
-    from segpipe.io.raster import read_raster
+    from segpipe.io.raster.read import read_raster
 
     return read_raster(data, format_, raster, invert, target)

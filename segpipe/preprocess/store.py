@@ -17,7 +17,7 @@ import pandas as pd
 
 from segpipe.errors import InputError
 from segpipe.io.atomic import atomic_path
-from segpipe.io.masks import mask_dtype
+from segpipe.io.masks.reference import mask_dtype
 
 FILES = ("images.npy", "masks.npy", "table.parquet")
 

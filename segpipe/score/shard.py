@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from segpipe.errors import ImageError, InputError
-from segpipe.io.masks import read_reference
+from segpipe.io.masks.reference import read_reference
 from segpipe.io.predictions import read_masks
 from segpipe.log import logger, track
 from segpipe.preprocess.store import pack_bits, write_table

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from segpipe.errors import ImageError
-from segpipe.io.masks import read_reference
+from segpipe.io.masks.reference import read_reference
 from segpipe.io.radiograph import read_radiograph
 from segpipe.isolation import Limits, Lost, isolated_map
 from tests.properties.mutants import mutant, valid_files

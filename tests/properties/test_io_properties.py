@@ -12,9 +12,9 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from segpipe.errors import ImageError
-from segpipe.io.dicom_voi import window
-from segpipe.io.dicom_words import Words
-from segpipe.io.masks import read_reference
+from segpipe.io.dicom.voi import window
+from segpipe.io.dicom.words import Words
+from segpipe.io.masks.reference import read_reference
 from segpipe.io.radiograph import read_radiograph
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -62,8 +62,8 @@ def test_doctor_lists_versions_networks_and_transfer_syntaxes():
 def test_stopping_is_not_taken_for_a_damaged_image(monkeypatch, tmp_path):
     """Readers turn every Exception into a quarantined row; being stopped must not be one."""
     from segpipe.errors import ExitCode, InterruptedRun
-    from segpipe.io import raster
     from segpipe.io.radiograph import read_radiograph
+    from segpipe.io.raster import read as raster
 
     def stop(*_):
         raise InterruptedRun("stopped", ExitCode.INTERRUPTED)

@@ -37,7 +37,7 @@ WITHOUT_TORCH = [
     "dataset",
     "score.shard",
     "report.stage",
-    "io.dicom",
+    "io.dicom.read",
     "preprocess.store",
 ]
 

@@ -12,7 +12,7 @@ from pycocotools import mask as coco_tools
 from segpipe.errors import InputError
 from segpipe.import_masks.command import import_coco
 from segpipe.import_masks.folder import Target
-from segpipe.io.masks import read_reference
+from segpipe.io.masks.reference import read_reference
 
 SHAPE = (6, 9)
 BOX = [1, 1, 4, 1, 4, 3, 1, 3]  # columns 1 to 3 of rows 1 and 2

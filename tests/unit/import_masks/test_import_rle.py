@@ -14,7 +14,7 @@ from segpipe.errors import InputError
 from segpipe.import_masks.command import import_rle
 from segpipe.import_masks.folder import Target
 from segpipe.import_masks.run_lengths import RunLengths
-from segpipe.io.masks import read_reference
+from segpipe.io.masks.reference import read_reference
 from segpipe.samples.scan import list_samples
 
 SHAPE = (6, 9)

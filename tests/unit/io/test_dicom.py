@@ -14,8 +14,8 @@ from pydicom.dataset import Dataset
 
 from segpipe.config import Dicom
 from segpipe.errors import ImageError
-from segpipe.io.dicom import decodable_transfer_syntaxes
-from segpipe.io.dicom_voi import window
+from segpipe.io.dicom.read import decodable_transfer_syntaxes
+from segpipe.io.dicom.voi import window
 from segpipe.io.radiograph import read_radiograph
 
 LOSSLESS = [
@@ -341,7 +341,7 @@ def test_an_undecodable_syntax_is_named() -> None:
 
 
 def test_a_missing_decoder_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segpipe.io.dicom_codecs.is_installed", lambda codec: False)
+    monkeypatch.setattr("segpipe.io.dicom.codecs.is_installed", lambda codec: False)
     with pytest.raises(ImageError, match=r"JPEG-LS Lossless.*install the package imagecodecs"):
         read_radiograph(dicom_file(asymmetric(), 8, syntax=uid.JPEGLSLossless))
 

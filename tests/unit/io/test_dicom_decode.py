@@ -14,7 +14,7 @@ from pydicom.encaps import encapsulate, encapsulate_extended
 
 from segpipe.config import Dicom
 from segpipe.errors import ImageError
-from segpipe.io.dicom_codestream import is_complete, parse
+from segpipe.io.dicom.codestream import is_complete, parse
 from segpipe.io.radiograph import Radiograph, read_radiograph
 
 NO_VOI = Dicom(voi="none")

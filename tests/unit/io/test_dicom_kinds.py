@@ -8,7 +8,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from segpipe.errors import ImageError
-from segpipe.io.dicom_kinds import RADIOGRAPHY
+from segpipe.io.dicom.kinds import RADIOGRAPHY
 from segpipe.io.radiograph import read_radiograph
 
 CAPTURE = uid.SecondaryCaptureImageStorage

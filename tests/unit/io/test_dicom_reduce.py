@@ -13,7 +13,7 @@ from pydicom.encaps import encapsulate
 
 from segpipe.config import Dicom, Preprocess
 from segpipe.errors import ImageError
-from segpipe.io.dicom_codestream import parse
+from segpipe.io.dicom.codestream import parse
 from segpipe.io.radiograph import Radiograph, read_radiograph
 from segpipe.preprocess.geometry import fit_picture, plan_fit
 from segpipe.transforms import preprocessing

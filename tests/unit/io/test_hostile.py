@@ -7,7 +7,7 @@ import pytest
 
 from segpipe.config_file import load_config
 from segpipe.errors import ConfigError, ImageError, InputError
-from segpipe.io.masks import read_reference
+from segpipe.io.masks.reference import read_reference
 from segpipe.io.radiograph import read_radiograph
 from segpipe.isolation import Limits, Lost, isolated_map
 from segpipe.model.card import read_card

@@ -12,7 +12,7 @@ from PIL import Image
 from segpipe.config import Raster
 from segpipe.errors import ImageError
 from segpipe.io.radiograph import Radiograph, read_radiograph
-from segpipe.io.raster_jpeg import fraction_for
+from segpipe.io.raster.jpeg import fraction_for
 
 ROWS, COLUMNS = 64, 96
 GREY = cv2.resize(asymmetric().astype(np.uint8), (COLUMNS, ROWS))

@@ -11,7 +11,7 @@ import pytest
 from pictures import SECRET, encoded
 
 from segpipe.errors import ImageError
-from segpipe.io.masks import read_reference
+from segpipe.io.masks.reference import read_reference
 
 SHAPE = (6, 9)
 BOX = [[1, 1], [4, 1], [4, 3], [1, 3]]  # columns 1 to 3 of rows 1 and 2

@@ -11,7 +11,7 @@ from pictures import COLUMNS, ROWS, SECRET, asymmetric, dataset_of, dicom_file
 from pydicom import uid
 
 from segpipe.errors import ImageError
-from segpipe.io.masks import read_reference
+from segpipe.io.masks.reference import read_reference
 
 SHAPE = (ROWS, COLUMNS)
 LUNG = np.zeros(SHAPE, bool)

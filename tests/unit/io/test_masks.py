@@ -10,7 +10,7 @@ from PIL import Image
 from pydicom import uid
 
 from segpipe.errors import ImageError
-from segpipe.io.masks import read_reference
+from segpipe.io.masks.reference import read_reference
 
 SHAPE = (ROWS, COLUMNS)
 LUNG = np.zeros(SHAPE, bool)

@@ -55,7 +55,7 @@ def test_an_exception_inside_a_decoder_becomes_a_reason_without_its_text(monkeyp
     def explode(*args: object) -> None:
         raise KeyError("secret text")
 
-    monkeypatch.setattr("segpipe.io.raster.read_raster", explode)
+    monkeypatch.setattr("segpipe.io.raster.read.read_raster", explode)
     with pytest.raises(ImageError, match=r"cannot be decoded \(KeyError\)") as caught:
         read_radiograph(encoded(asymmetric().astype(np.uint8), "PNG"))
     assert "secret" not in str(caught.value)

@@ -10,8 +10,8 @@ from pictures import COLUMNS, ROWS, asymmetric, encoded
 from PIL import Image
 
 from segpipe.errors import ImageError
-from segpipe.io import raster_grey
 from segpipe.io.radiograph import read_radiograph
+from segpipe.io.raster import grey as raster_grey
 
 GREY = asymmetric().astype(np.uint8)
 GREY16 = asymmetric(65535).astype(np.uint16)

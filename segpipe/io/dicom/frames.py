@@ -4,7 +4,7 @@ from struct import unpack_from
 from typing import Literal
 
 from segpipe.errors import ImageError
-from segpipe.io.dicom_header import Header
+from segpipe.io.dicom.header import Header
 
 ITEM, DELIMITER = b"\xfe\xff\0\xe0", b"\xfe\xff\xdd\xe0"
 STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # of a JPEG, JPEG-LS or JPEG 2000 codestream

@@ -5,9 +5,9 @@ from pydicom import uid
 from pydicom.pixels.decoders.base import get_decoder
 
 from segpipe.errors import ImageError
-from segpipe.io.dicom_codestream import parse
-from segpipe.io.dicom_frames import encapsulated_frame
-from segpipe.io.dicom_header import Header, name_of
+from segpipe.io.dicom.codestream import parse
+from segpipe.io.dicom.frames import encapsulated_frame
+from segpipe.io.dicom.header import Header, name_of
 from segpipe.io.source import check_size
 
 NATIVE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian)

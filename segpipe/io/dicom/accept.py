@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pydicom import uid
 
 from segpipe.errors import ImageError
-from segpipe.io.dicom_header import Header, name_of
-from segpipe.io.dicom_kinds import radiographic_modality
-from segpipe.io.dicom_words import Words
+from segpipe.io.dicom.header import Header, name_of
+from segpipe.io.dicom.kinds import radiographic_modality
+from segpipe.io.dicom.words import Words
 from segpipe.io.source import check_size
 
 COLOUR = ("RGB", "PALETTE COLOR", "HSV", "ARGB", "CMYK", "XYB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422",

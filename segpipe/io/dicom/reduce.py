@@ -9,8 +9,8 @@ from io import BytesIO
 
 import numpy as np
 
-from segpipe.io.dicom_codestream import Codestream
-from segpipe.io.dicom_words import Words
+from segpipe.io.dicom.codestream import Codestream
+from segpipe.io.dicom.words import Words
 
 MAX_LEVELS = 3
 

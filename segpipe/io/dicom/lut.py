@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from segpipe.io.dicom_header import Header
+from segpipe.io.dicom.header import Header
 
 
 @dataclass(frozen=True)

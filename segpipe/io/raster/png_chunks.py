@@ -15,7 +15,7 @@ import imagecodecs
 import numpy as np
 
 from segpipe.errors import ImageError
-from segpipe.io.png_inflate import crc32, stored_again
+from segpipe.io.raster.png_inflate import crc32, stored_again
 from segpipe.io.source import check_size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segpipe.errors import ImageError
-from segpipe.io.mask_values import MaskFile
+from segpipe.io.masks.values import MaskFile
 from segpipe.io.source import quiet, read_bytes, sniff
 
 
@@ -37,16 +37,16 @@ def decoding() -> Iterator[None]:
 
 def _decode(data: bytes, shape: tuple[int, int]) -> MaskFile:
     if data.removeprefix(b"\xef\xbb\xbf")[:64].lstrip().startswith((b"{", b"[")):
-        from segpipe.io.labelme import read_labelme
+        from segpipe.io.masks.labelme import read_labelme
 
         return read_labelme(data, shape)
     format_ = sniff(data)
     if format_ == "JPEG":
         raise ImageError("is a JPEG, whose compression changes labels near every edge; export the mask as PNG")
     if format_ == "DICOM":
-        from segpipe.io.mask_seg import read_dicom_mask
+        from segpipe.io.masks.seg import read_dicom_mask
 
         return read_dicom_mask(data)
-    from segpipe.io.mask_picture import picture_from_nifti, picture_from_raster
+    from segpipe.io.masks.picture import picture_from_nifti, picture_from_raster
 
     return picture_from_nifti(data) if format_ == "NIfTI" else picture_from_raster(data, format_)

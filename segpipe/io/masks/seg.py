@@ -8,10 +8,10 @@ import numpy as np
 from pydicom.uid import UID, SegmentationStorage
 
 from segpipe.errors import ImageError
-from segpipe.io.dicom_header import read_header
-from segpipe.io.mask_frames import Frames
-from segpipe.io.mask_picture import MaskPicture
-from segpipe.io.mask_values import Label, MaskFile, Plane
+from segpipe.io.dicom.parse import read_header
+from segpipe.io.masks.frames import Frames
+from segpipe.io.masks.picture import MaskPicture
+from segpipe.io.masks.values import Label, MaskFile, Plane
 
 LABEL_MAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
 ELEMENTS = (

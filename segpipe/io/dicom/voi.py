@@ -6,9 +6,9 @@ import numpy as np
 
 from segpipe.config import Dicom
 from segpipe.errors import ImageError
-from segpipe.io.dicom_greys import Greys
-from segpipe.io.dicom_header import Header
-from segpipe.io.dicom_lut import read_lut
+from segpipe.io.dicom.greys import Greys
+from segpipe.io.dicom.header import Header
+from segpipe.io.dicom.lut import read_lut
 
 
 def apply_voi(header: Header, greys: Greys, policy: Dicom) -> Greys | None:

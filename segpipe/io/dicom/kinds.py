@@ -3,7 +3,7 @@
 from pydicom import uid
 
 from segpipe.errors import ImageError
-from segpipe.io.dicom_header import Header, name_of
+from segpipe.io.dicom.header import Header, name_of
 
 RADIOGRAPHY = ("CR", "DX", "MG", "RG", "PX", "IO", "XA", "RF")
 OTHER_MODALITIES = {

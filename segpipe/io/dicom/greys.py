@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from segpipe.errors import ImageError
-from segpipe.io.dicom_header import Header
-from segpipe.io.dicom_lut import read_lut
+from segpipe.io.dicom.header import Header
+from segpipe.io.dicom.lut import read_lut
 
 
 @dataclass(frozen=True)

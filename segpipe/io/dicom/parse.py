@@ -1,20 +1,16 @@
-"""Reading a DICOM header: only the elements that decide pixels, each of them possibly broken.
+"""Parsing a DICOM file's header: only the elements that decide pixels, at a bounded cost.
 
 Everything not in :data:`KEYWORDS` is skipped while parsing, so that names, dates and texts never
-become Python objects; Patient ID is there to be hashed (:mod:`segpipe.ingest`). What is echoed in notes
-and errors is matched against lists of defined terms.
+become Python objects; Patient ID is there to be hashed (:mod:`segpipe.ingest`).
 """
 
 import logging
-import math
 import re
 import zlib
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Any
 
 import pydicom
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import (
@@ -26,6 +22,7 @@ from pydicom.uid import (
 )
 
 from segpipe.errors import ImageError
+from segpipe.io.dicom.header import Header
 from segpipe.io.source import MAX_DECODED_BYTES
 
 KEYWORDS = [
@@ -68,115 +65,16 @@ KEYWORDS = [
     "DoubleFloatPixelData",
 ]
 TAGS = [Tag(keyword) for keyword in KEYWORDS]  # looking the words up takes longer than the rest of a small header
-# numbers with a decimal comma, as Decimal Strings of some exporters have them: "0,2\\0,2"
-DECIMAL_COMMA = re.compile(rb"\s*[+-]?\d+,\d+(\\[+-]?\d+,\d+)*\s*")
 NOT_STATED = "transfer_syntax_guessed"
 
-# What a header may cost. Those of radiographs have some hundred elements, and a LUT sequence a few items.
+# What a header may cost. Those of radiographs have some hundred elements.
 MOST_READS = 150_000  # an element takes two or three, an empty item two
-MOST_LUTS = 1000
-ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # little and big endian
 MAX_INFLATED = 2**26  # bytes that a deflated file may hold whatever its size; beyond, a hundred times its size
 MAX_INFLATION = 100
 
-# their messages may quote values; nothing of a header may reach a log (propagation would, too)
+# pydicom's and its plugins' messages may quote values; nothing of a header may reach a log (propagation would, too)
 for _name in ("pydicom", "pylibjpeg", "openjpeg", "libjpeg", "jpeg_ls"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
-
-
-class Header:
-    """A parsed data set whose broken or empty elements count as absent, and are noted."""
-
-    def __init__(self, dataset: Dataset, transfer_syntax: UID, notes: list[str]) -> None:
-        self.dataset = dataset
-        self.transfer_syntax = transfer_syntax
-        self.notes = notes
-
-    def get(self, keyword: str) -> Any:
-        """The element's value, or None where it is absent, empty or unreadable (then noted)."""
-        if keyword.endswith("LUTSequence"):
-            self._check_items(keyword)
-        try:
-            value = self.dataset.get(keyword)
-        except Exception:
-            self.note(f"unreadable:{keyword}")
-            return None
-        return None if value is None or (hasattr(value, "__len__") and len(value) == 0) else value
-
-    def _check_items(self, keyword: str) -> None:
-        raw: Any = self.dataset.get_item(keyword)
-        value = raw.value if isinstance(raw, RawDataElement) else None
-        if isinstance(value, bytes) and max(map(value.count, ITEM_TAGS)) > MOST_LUTS:
-            raise ImageError(f"has a {keyword} of more than {MOST_LUTS} items, which is damage; export it again")
-
-    def numbers(self, keyword: str) -> list[float]:
-        """The finite numbers of an element; one with anything else in it counts as absent.
-
-        Empty values at the end are left out, and a decimal comma is read (and noted).
-        """
-        value = self._with_point(keyword) or self.get(keyword)
-        if value is None:
-            return []
-        several = list(value) if isinstance(value, (list, pydicom.multival.MultiValue)) else [value]
-        while several and several[-1] == "":
-            several.pop()
-        try:
-            numbers = [float(item) for item in several]
-        except (TypeError, ValueError):
-            numbers = [math.nan]
-        if all(math.isfinite(number) for number in numbers):
-            return numbers
-        self.note(f"unreadable:{keyword}")
-        return []
-
-    def _with_point(self, keyword: str) -> list[str] | None:
-        """The values of a Decimal String that was written with commas, or None (PS3.5 6.2 demands points)."""
-        raw: Any = self.dataset.get_item(keyword)
-        if not isinstance(raw, RawDataElement) or raw.VR not in (None, "DS"):
-            return None
-        text = raw.value or b""
-        if not DECIMAL_COMMA.fullmatch(text):
-            return None
-        self.note(f"decimal_comma:{keyword}")
-        return text.decode("ascii").replace(",", ".").strip().split("\\")
-
-    def number(self, keyword: str) -> float | None:
-        """The first number of an element, or None."""
-        return next(iter(self.numbers(keyword)), None)
-
-    def integer(self, keyword: str) -> int | None:
-        """The first number of an element as an integer, or None."""
-        number = self.number(keyword)
-        return None if number is None else int(number)
-
-    def term(self, keyword: str) -> str:
-        """The first value of an element of defined terms, in capitals; empty where absent."""
-        value = self.get(keyword)
-        if isinstance(value, (list, pydicom.multival.MultiValue)):
-            value = value[0]
-        return value.strip().upper() if isinstance(value, str) else ""
-
-    @property
-    def patient_id(self) -> str:
-        """Patient ID (0010,0020), or "" where it is absent or blank."""
-        value = self.get("PatientID")
-        return value.strip() if isinstance(value, str) else ""
-
-    def note(self, text: str) -> None:
-        """Add a remark once."""
-        if text not in self.notes:
-            self.notes.append(text)
-
-    @property
-    def sop_class(self) -> UID:
-        """SOP Class UID of the data set or, failing that, of the file meta information."""
-        value = self.get("SOPClassUID") or self.dataset.file_meta.get("MediaStorageSOPClassUID")
-        return UID(str(value)) if value else UID("")
-
-
-def name_of(uid: UID) -> str:
-    """The registered name of a UID; never the UID's own text, which anyone may have chosen."""
-    return uid.name if uid.name != uid else "unregistered"
 
 
 def read_header(data: bytes, more: Sequence[str] = ()) -> Header:

@@ -10,8 +10,8 @@ import numpy as np
 
 from segpipe.config import Classes
 from segpipe.errors import ImageError
-from segpipe.io.mask_files import decoding, read_mask
-from segpipe.io.mask_values import MaskFile
+from segpipe.io.masks.files import decoding, read_mask
+from segpipe.io.masks.values import MaskFile
 
 ASPECT_TOLERANCE = 0.02
 LEAST_OUTSIDE = 0.00005  # of what was drawn; less would be shown as 0.0000

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from segpipe.errors import ImageError
-from segpipe.io.raster_grey import Raster, meaningful
+from segpipe.io.raster.grey import Raster, meaningful
 from segpipe.io.source import Format, check_size
 
 

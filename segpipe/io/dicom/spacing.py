@@ -1,6 +1,6 @@
 """How many millimetres lie between pixels of a DICOM radiograph."""
 
-from segpipe.io.dicom_header import Header
+from segpipe.io.dicom.header import Header
 
 PLAUSIBLE_MM = (0.001, 10.0)
 PLAUSIBLE_MAGNIFICATION = (1.0, 10.0)

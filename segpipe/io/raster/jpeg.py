@@ -7,9 +7,9 @@ import imagecodecs
 import numpy as np
 
 from segpipe.errors import ImageError
-from segpipe.io.jpeg_markers import Jpeg, parse
 from segpipe.io.radiograph import Target
-from segpipe.io.raster_grey import Raster
+from segpipe.io.raster.grey import Raster
+from segpipe.io.raster.jpeg_markers import Jpeg, parse
 
 ORIENTATION_TAG = 274
 

@@ -5,11 +5,11 @@ import imagecodecs
 import numpy as np
 
 from segpipe.errors import ImageError
-from segpipe.io import tiff_directory as tiff
-from segpipe.io.raster_grey import Raster, meaningful
-from segpipe.io.raster_jpeg import UPRIGHT
+from segpipe.io.raster import tiff_directory as tiff
+from segpipe.io.raster.grey import Raster, meaningful
+from segpipe.io.raster.jpeg import UPRIGHT
+from segpipe.io.raster.tiff_directory import Page
 from segpipe.io.source import check_size
-from segpipe.io.tiff_directory import Page
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 ASSOCIATED, UNASSOCIATED = 1, 2  # ExtraSamples: colours multiplied by this alpha already, or not

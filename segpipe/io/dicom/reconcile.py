@@ -3,10 +3,10 @@
 import numpy as np
 
 from segpipe.errors import ImageError
-from segpipe.io.dicom_accept import Picture
-from segpipe.io.dicom_codestream import Codestream, is_complete, parse
-from segpipe.io.dicom_header import Header, name_of
-from segpipe.io.dicom_words import Words
+from segpipe.io.dicom.accept import Picture
+from segpipe.io.dicom.codestream import Codestream, is_complete, parse
+from segpipe.io.dicom.header import Header, name_of
+from segpipe.io.dicom.words import Words
 from segpipe.io.source import check_size
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from segpipe.errors import ImageError
-from segpipe.io import polygons
-from segpipe.io.mask_values import Label, MaskFile, Plane, quoted
+from segpipe.io.masks import polygons
+from segpipe.io.masks.values import Label, MaskFile, Plane, quoted
 from segpipe.io.source import check_size
 
 MAX_SHAPES = 10_000
@@ -120,7 +120,7 @@ def _size(content: dict[str, Any], shape: tuple[int, int]) -> tuple[int, int]:
 
 def _paste(plane: np.ndarray, shape: dict[str, Any]) -> tuple[int, int]:
     """Add a shape's own bit map in place; return its number of pixels, and how many of them lie outside."""
-    from segpipe.io.mask_picture import picture_from_raster
+    from segpipe.io.masks.picture import picture_from_raster
 
     corner = polygons.polygon(shape.get("points"))
     try:

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from segpipe.io import png as png_format
-from segpipe.io.raster_grey import Raster, meaningful
+from segpipe.io.raster import png_chunks as png_format
+from segpipe.io.raster.grey import Raster, meaningful
 from segpipe.io.source import check_size
 
 

@@ -8,15 +8,16 @@ import numpy as np
 
 from segpipe.config import Dicom
 from segpipe.errors import ImageError
-from segpipe.io.dicom_accept import Picture, check
-from segpipe.io.dicom_codecs import decodable_transfer_syntaxes
-from segpipe.io.dicom_decode import Decoded, decode
-from segpipe.io.dicom_frames import choose_frame
-from segpipe.io.dicom_greys import Greys, apply_modality_lut
-from segpipe.io.dicom_header import Header, read_header
-from segpipe.io.dicom_spacing import find_spacing
-from segpipe.io.dicom_voi import apply_voi
-from segpipe.io.dicom_words import padding_words
+from segpipe.io.dicom.accept import Picture, check
+from segpipe.io.dicom.codecs import decodable_transfer_syntaxes
+from segpipe.io.dicom.decode import Decoded, decode
+from segpipe.io.dicom.frames import choose_frame
+from segpipe.io.dicom.greys import Greys, apply_modality_lut
+from segpipe.io.dicom.header import Header
+from segpipe.io.dicom.parse import read_header
+from segpipe.io.dicom.spacing import find_spacing
+from segpipe.io.dicom.voi import apply_voi
+from segpipe.io.dicom.words import padding_words
 from segpipe.io.look_up import look_up
 from segpipe.io.radiograph import Decisions, Radiograph, Target
 

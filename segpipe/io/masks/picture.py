@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from segpipe.errors import ImageError
-from segpipe.io.mask_values import Label, MaskFile, Plane, histogram
-from segpipe.io.raster import Raster, decode_raster, to_grey
+from segpipe.io.masks.values import Label, MaskFile, Plane, histogram
+from segpipe.io.raster.read import Raster, decode_raster, to_grey
 from segpipe.io.source import Format
 
 MOST_LABELS = 16  # a file with more values between black and white has soft edges

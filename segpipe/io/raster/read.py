@@ -4,7 +4,7 @@ import numpy as np
 
 from segpipe.config import Raster as Policy
 from segpipe.io.radiograph import Decisions, Radiograph, Target
-from segpipe.io.raster_grey import Raster, to_grey
+from segpipe.io.raster.grey import Raster, to_grey
 from segpipe.io.source import Format
 
 __all__ = ["Raster", "decode_raster", "read_raster", "to_grey"]
@@ -44,17 +44,17 @@ def read_raster(
 def decode_raster(data: bytes, format_: Format, page: int | None = None, target: Target | None = None) -> Raster:
     """Decode to :class:`Raster`; raises ImageError, or whatever the decoder raises for damage."""
     if format_ == "PNG":
-        from segpipe.io.raster_png import decode_png
+        from segpipe.io.raster.png import decode_png
 
         return decode_png(data)
     if format_ == "JPEG":
-        from segpipe.io.raster_jpeg import decode_jpeg
+        from segpipe.io.raster.jpeg import decode_jpeg
 
         return decode_jpeg(data, target)
     if format_ == "TIFF":
-        from segpipe.io.raster_tiff import decode_tiff
+        from segpipe.io.raster.tiff import decode_tiff
 
         return decode_tiff(data, page)
-    from segpipe.io.raster_pillow import decode_with_pillow
+    from segpipe.io.raster.gif_bmp import decode_with_pillow
 
     return decode_with_pillow(data, format_)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segpipe.io.dicom_header import Header
+from segpipe.io.dicom.header import Header
 
 
 @dataclass(frozen=True)

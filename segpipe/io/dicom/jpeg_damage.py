@@ -8,8 +8,8 @@ makes the first from the last few bits and zeros, and all the others mid-grey, i
 import numpy as np
 
 from segpipe.errors import ImageError
-from segpipe.io.dicom_codecs import Decoder
-from segpipe.io.dicom_codestream import END_OF_IMAGE, Codestream
+from segpipe.io.dicom.codecs import Decoder
+from segpipe.io.dicom.codestream import END_OF_IMAGE, Codestream
 
 BLOCK = 8  # rows and columns of the cosine transform
 SEQUENTIAL, LOSSLESS = (0, 1), 3  # n of SOFn, Huffman-coded

@@ -6,14 +6,15 @@ import numpy as np
 from pydicom import uid
 
 from segpipe.errors import ImageError
-from segpipe.io import dicom_codecs as codecs
-from segpipe.io.dicom_accept import Picture
-from segpipe.io.dicom_codestream import JPEG_2000_START, Codestream
-from segpipe.io.dicom_frames import encapsulated_frame, native_frame
-from segpipe.io.dicom_header import NOT_STATED, Header, name_of
-from segpipe.io.dicom_jpeg import decode_jpeg
-from segpipe.io.dicom_reconcile import check_codestream, to_words
-from segpipe.io.dicom_reduce import decode_reduced, usable_levels
+from segpipe.io.dicom import codecs
+from segpipe.io.dicom.accept import Picture
+from segpipe.io.dicom.codestream import JPEG_2000_START, Codestream
+from segpipe.io.dicom.frames import encapsulated_frame, native_frame
+from segpipe.io.dicom.header import Header, name_of
+from segpipe.io.dicom.jpeg_damage import decode_jpeg
+from segpipe.io.dicom.parse import NOT_STATED
+from segpipe.io.dicom.reconcile import check_codestream, to_words
+from segpipe.io.dicom.reduce import decode_reduced, usable_levels
 
 
 @dataclass(frozen=True)
