@@ -18,7 +18,7 @@ class Limits:
     """
 
     cpu_seconds: int
-    memory_bytes: int = 4 * GIB
+    memory_bytes: int = 2 * GIB
 
     @property
     def wall_seconds(self) -> float:

@@ -9,6 +9,7 @@ from segpipe.config import ClassValues, Dicom, Preprocess
 from segpipe.errors import ConfigError, InputError
 
 SEEN = "training.csv"
+GREYS = ("voi", "window")  # of the DICOM policy; the rest chooses pictures and how finely they are decoded
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,9 @@ def check_contract(
     Raises:
         ConfigError: names every key that differs, with the value the model needs.
     """
-    wanted = {"preprocess": card.preprocess, "dicom": card.dicom}
-    found = {"preprocess": preprocess.model_dump(mode="json"), "dicom": dicom.model_dump(mode="json")}
+    greys = dicom.model_dump(mode="json", include=set(GREYS))
+    wanted = {"preprocess": card.preprocess, "dicom": {key: card.dicom.get(key) for key in GREYS}}
+    found = {"preprocess": preprocess.model_dump(mode="json"), "dicom": greys}
     differing = [
         f"{section}.{key}: {values.get(key)!r} (the config says {found[section].get(key)!r})"
         for section, values in wanted.items()

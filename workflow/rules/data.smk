@@ -17,7 +17,8 @@ rule preprocess:
         "../envs/segpipe.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        # A worker may take 2 GiB for one image (docs/safety.md); most take a tenth of that.
+        mem_mb=3000,
     params:
         # Size and time of each file: what tells Snakemake that a shard has something new.
         images=lambda wildcards: SCAN.shards[wildcards.shard],
