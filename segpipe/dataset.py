@@ -91,8 +91,8 @@ def _require_labels(images: pd.DataFrame) -> None:
         bad = images[images["status"] == "quarantined"]
         raise InputError(
             f"None of the {len(images)} images has a usable mask ({len(bad)} are quarantined), so there is nothing "
-            "to train on. results/<name>/shards/*/table.parquet and the preprocess logs give the reasons; "
-            "to apply a trained model, give model.weights."
+            "to train on. `segpipe validate CONFIG` and the preprocess logs give the reasons; to apply a trained "
+            "model, give model.weights."
         )
 
 
@@ -107,13 +107,13 @@ def check_duplicates(images: pd.DataFrame, policy: str) -> None:
     """Refuse, or warn of, one picture labelled in two folds, as it is or re-encoded.
 
     Raises:
-        InputError: names both files of the first pair.
+        InputError: names both files of the first pair of either kind.
     """
-    for problem in (_exact_across(images), _near_across(images)):
-        if problem and policy == "error":
-            raise InputError(problem)
-        if problem:
-            logger.warning(problem)
+    problems = [problem for problem in (_exact_across(images), _near_across(images)) if problem]
+    if problems and policy == "error":
+        raise InputError("\n".join([*problems, "`segpipe validate CONFIG --output rows.csv` lists all of them."]))
+    for problem in problems:
+        logger.warning(problem)
 
 
 def _exact_across(images: pd.DataFrame) -> str:
@@ -124,7 +124,7 @@ def _exact_across(images: pd.DataFrame) -> str:
         return ""
     copies = shared[shared["picture"] == shared["picture"].iloc[0]].drop_duplicates("fold")["image"].tolist()
     return (
-        f"{shared['picture'].nunique()} pictures are labelled in more than one fold, so a model is tested on what it "
+        f"Pictures labelled in more than one fold: {shared['picture'].nunique()}. A model is tested on what it "
         f"was trained on; the first: {' and '.join(copies[:2])} show the same. Remove one, give both the same "
         "patient, or accept it with data.duplicates: warn."
     )
@@ -137,7 +137,7 @@ def _near_across(images: pd.DataFrame) -> str:
     names = images.set_index("image_id")["image"]
     first = shared.iloc[0]
     return (
-        f"{len(shared)} pictures are near duplicates of one that is labelled in another fold, so a model is tested on "
+        f"Near duplicates of pictures labelled in another fold: {len(shared)}. A model is tested on "
         f"almost what it was trained on; the first: {names[first['near_across']]} and {first['image']}. Look at both: "
         "if they show the same radiograph, remove one or give both the same patient; if not, lower "
         "checks.near_duplicates. data.duplicates: warn accepts them."

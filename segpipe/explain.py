@@ -1,6 +1,6 @@
 """`segpipe explain`: every step done to one image, with numbers and a picture."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,9 @@ def explain_image(image: str, config: Path | None, picture: Path) -> str:
     if data is None:
         return f"{sample.image}\n  quarantined: {row['reason']}"
     _draw(data, picture)
-    return "\n".join([sample.image, *(f"  {line}" for line in _steps(row, data)), f"  picture: {picture}"])
+    return "\n".join(
+        [sample.image, *(f"  {line}" for line in _steps(row, data, list(stage.classes))), f"  picture: {picture}"]
+    )
 
 
 def _of_run(image: str, config: Config) -> tuple[Sample, PreprocessStage]:
@@ -40,7 +42,10 @@ def _of_run(image: str, config: Config) -> tuple[Sample, PreprocessStage]:
     for sample in samples:
         if image == sample.image_id or Path(image) in (Path(sample.image), config.data.root / sample.image):
             return sample, stage
-    raise InputError(f"{image!r} is neither an image_id nor a path of this run; it has {len(samples)} images.")
+    raise InputError(
+        f"{image!r} is neither an image_id nor a path of this run; it has {len(samples)} images, "
+        f"as {samples[0].image_id} ({samples[0].image})."
+    )
 
 
 def _of_file(path: Path) -> tuple[Sample, PreprocessStage]:
@@ -62,7 +67,7 @@ def _of_file(path: Path) -> tuple[Sample, PreprocessStage]:
     return Sample(image_id=path.name, image=path.name), stage
 
 
-def _steps(row: dict[str, Any], data: dict[str, Any]) -> Iterator[str]:
+def _steps(row: dict[str, Any], data: dict[str, Any], classes: Sequence[str]) -> Iterator[str]:
     syntax = f", transfer syntax {row['transfer_syntax']}" if row["transfer_syntax"] else ""
     modality = f" {row['modality']}" if row["modality"] else ""
     size = f"{row['rows']} rows x {row['columns']} columns"
@@ -80,8 +85,8 @@ def _steps(row: dict[str, Any], data: dict[str, Any]) -> Iterator[str]:
     low, high = row["intensity_low"], row["intensity_high"]
     yield f"intensity: {low:g} becomes black, {high:g} white ({row['intensity_method']})"
     if "mask" in data:
-        areas = ", ".join(f"{100 * channel.mean():.1f} %" for channel in data["mask"])
-        yield f"mask: classes cover {areas} of the square"
+        shares = zip(classes, (100 * channel.mean() for channel in data["mask"]), strict=True)
+        yield f"mask: {', '.join(f'{name} covers {share:.1f} %' for name, share in shares)} of the square"
     yield f"notes: {row['notes'] or 'none'}"
     yield f"status: {row['status']}"
 

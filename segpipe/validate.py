@@ -45,7 +45,7 @@ def validate_config(path: Path, cores: int, output: Path | None = None) -> Valid
         ConfigError, InputError: as the workflow does before its first job.
     """
     config = load_config(path)
-    _check_model(config)
+    _check_training(config)
     samples, carried = list_samples(config)
     check_ids(samples)
     stages = stage_configs(config, carried)
@@ -76,12 +76,16 @@ def row_reader(stage: PreprocessStage) -> Callable[[Sample], Row]:
     return lambda sample: read(sample).row
 
 
-def _check_model(config: Config) -> None:
-    """What the workflow asks of network and given model before its first job."""
+def _check_training(config: Config) -> None:
+    """What the workflow asks of network and given model before its first job, and of train.augment in training."""
     from segpipe.model.card import check_contract, read_card
     from segpipe.model.networks import check_options
 
     check_options(config.model.network, config.model.options)
+    if config.model.weights is None:
+        from segpipe.train.augment import Augmentation
+
+        Augmentation(config.train.augment, config.preprocess.size, config.seed, list(config.class_values))
     if config.model.weights:
         card = read_card(config.model.weights)
         check_contract(card, config.model.weights, config.class_values, config.preprocess, config.dicom)

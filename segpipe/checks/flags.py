@@ -8,7 +8,9 @@ import pandas as pd
 
 from segpipe.config import Checks
 from segpipe.preprocess.quality import share_column
+from segpipe.samples.shards import carried_column
 
+IMPORTED = carried_column("mask_notes")
 FEWEST = 10  # masks; fewer have no usual area
 LEAST_SPREAD = 0.05  # of the logarithm of areas: about 5 %, so that sets of equal masks have no outliers
 
@@ -54,8 +56,14 @@ def _relative_size(images: pd.DataFrame) -> pd.Series:
 
 
 def _outside(images: pd.DataFrame) -> pd.Series:
-    """The larger share of a mask beyond the picture (a note of its reader) or in the picture's flat borders."""
-    noted = images["notes"].astype("str").str.extractall(r"mask_outside:[^:;]*:([0-9.]+)")[0].astype("float64")
+    """The larger share of a mask beyond the picture (a note of its reader) or in the picture's flat borders.
+
+    ``segpipe import-masks`` cuts masks before they are read, and notes that in a column of its sheet.
+    """
+    texts = images["notes"].astype("str")
+    if IMPORTED in images:
+        texts = texts + "; " + images[IMPORTED].astype("str")
+    noted = texts.str.extractall(r"mask_outside:[^:;]*:([0-9.]+)")[0].astype("float64")
     return _larger(noted.groupby(level=0).max().reindex(images.index), _number(images, "mask_outside_field"))
 
 

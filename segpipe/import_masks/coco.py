@@ -90,7 +90,6 @@ def _check_categories(index: Index, classes: Mapping[str, list[str]], ignore: Se
 
 
 def _records(path: Path, index: Index, classes: Mapping[str, list[str]]) -> Generator[Record]:
-    class_of = {name: key for key, names in classes.items() for name in names}
     empty = 0
     with mapped(path) as content:
         for key, image in track(index.images.items(), len(index.images), "import masks"):
@@ -99,11 +98,13 @@ def _records(path: Path, index: Index, classes: Mapping[str, list[str]]) -> Gene
             parts: dict[str, list[object]] = {name: [] for name in classes}
             for span in index.annotations.get(key, ()):
                 annotation = element(content, span, path)
-                name = class_of.get(index.categories.get(annotation["category_id"], ""))
-                if name is not None and annotation.get("segmentation"):
-                    parts[name].append(annotation["segmentation"])
-                elif name is not None:
+                category = index.categories.get(annotation["category_id"], "")
+                wanted = [name for name, names in classes.items() if category in names]
+                if wanted and not annotation.get("segmentation"):
                     empty += 1
+                    continue
+                for name in wanted:
+                    parts[name].append(annotation["segmentation"])
             notes: dict[str, str] = {}
 
             def planes(

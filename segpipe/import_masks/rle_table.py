@@ -107,9 +107,9 @@ def _united(
             try:
                 part = runs.decode(row[column], shape)
             except ImageError as error:
-                raise ImageError(f"{place}column {layout.header[column]!r}, {error}") from None
+                raise ImageError(f"{place}column {layout.header[column]!r} {error}") from None
             if plane is not None and plane.shape != part.shape:
-                raise ImageError(f"line {line}, has another size than the line before of the same image")
+                raise ImageError(f"line {line} has another size than the line before of the same image")
             plane = part if plane is None else plane | part
     assert plane is not None
     return plane

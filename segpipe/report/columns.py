@@ -28,6 +28,11 @@ _IDENTITY = (
     ),
     Column("image", "text", "path of the image below data.root"),
     Column("patient", "text", "key that stands for the patient; never the identifier itself"),
+    Column(
+        "patient_source",
+        "text",
+        "where that is from: sheet or pattern, PatientID, or image, which is then a patient of its own",
+    ),
     Column("site", "text", "site, from the sheet or the pattern"),
     Column("fold", "text", "fold of the patient; the model that predicted the image never saw this fold"),
     Column("status", "text", "scored, unlabelled, quarantined or training (see above)"),

@@ -1,5 +1,6 @@
 """The printed report of `segpipe validate`: what is in a set, and what is worth a look."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
@@ -7,9 +8,11 @@ import pandas as pd
 from segpipe.checks.flags import count_flags, worst
 from segpipe.config import Checks
 from segpipe.preprocess.quality import share_column
+from segpipe.report.summary import counted
 
 MOST = 4  # images named for each finding
 MOST_REASONS = 10
+_NAME_OR_NUMBER = re.compile(r"^mask .+?\.\w+ |\d+")  # by which reasons differ that have one cause
 
 
 def findings_report(images: pd.DataFrame, classes: Sequence[str], checks: Checks) -> str:
@@ -22,19 +25,32 @@ def findings_report(images: pd.DataFrame, classes: Sequence[str], checks: Checks
 def _counts(images: pd.DataFrame) -> Iterator[str]:
     statuses = images["status"].value_counts()
     counts = ", ".join(f"{statuses.get(name, 0)} {name}" for name in ("labelled", "unlabelled", "quarantined"))
-    yield f"{len(images)} images of {images['patient'].replace('', None).nunique()} patients: {counts}"
+    known = images[images["patient"].fillna("") != ""]
+    patients = f" of {counted(known['patient'].nunique(), 'patient')}" if len(known) else ""
+    yield f"{counted(len(images), 'image')}{patients}: {counts}"
+    alone = int((known["patient_source"] == "image").sum())
+    if alone:
+        yield f"{counted(alone, 'image')} without a patient in sheet, pattern or file: each counts as one of its own"
 
 
 def _quarantined(images: pd.DataFrame) -> Iterator[str]:
-    bad = images[images["status"] == "quarantined"]
+    """A reason for each cause: that of its first image, and which other images have the like."""
+    bad = images[images["status"] == "quarantined"].sort_values("image_id")
     if bad.empty:
         return
     yield "Quarantined"
-    groups = sorted(bad.groupby("reason")["image_id"], key=lambda group: (-len(group[1]), str(group[0])))
-    for reason, ids in groups[:MOST_REASONS]:
-        yield f"  {_some(sorted(ids))}: {reason}"
+    cause = bad["reason"].map(lambda reason: _NAME_OR_NUMBER.sub("#", reason))
+    groups = sorted(
+        (group for _, group in bad.groupby(cause)), key=lambda group: (-len(group), group["image_id"].iloc[0])
+    )
+    for group in groups[:MOST_REASONS]:
+        first, *others = group["image_id"]
+        yield f"  {first}: {group['reason'].iloc[0]}"
+        if others:
+            yield f"    likewise {_some(others)}"
     if len(groups) > MOST_REASONS:
-        yield f"  and {len(groups) - MOST_REASONS} more reasons"
+        left = sum(map(len, groups[MOST_REASONS:]))
+        yield f"  and {counted(left, 'image')} more, for {counted(len(groups) - MOST_REASONS, 'reason')}"
 
 
 def _reading(images: pd.DataFrame) -> Iterator[str]:
@@ -53,6 +69,10 @@ def _reading(images: pd.DataFrame) -> Iterator[str]:
     source = f" ({_tally(usable.loc[known, 'spacing_source'])})" if known.any() else ""
     yield f"Spacing: known for {int(known.sum())} of {len(usable)}{source}"
     yield f"Polarity: {int(usable['inverted'].astype(bool).sum())} of {len(usable)} turned over to show bone bright"
+    notes = usable["notes"].str.split("; ").explode().str.partition(":")[0]
+    notes = notes[~notes.isin(["", "mask_empty"])]  # empty masks are counted by class
+    if len(notes):
+        yield f"Notes: {_tally(notes)}"
 
 
 def _areas(images: pd.DataFrame, classes: Sequence[str]) -> Iterator[str]:
@@ -75,7 +95,8 @@ def _folds(images: pd.DataFrame) -> Iterator[str]:
     labelled = images[(images["status"] == "labelled") & (images["fold"] != "")]
     counts = labelled.groupby("fold")["patient"].agg(["size", "nunique"])
     yield "Folds: " + ", ".join(
-        f"{fold}: {row['size']} images of {row['nunique']} patients" for fold, row in counts.iterrows()
+        f"{fold}: {counted(row['size'], 'image')} of {counted(row['nunique'], 'patient')}"
+        for fold, row in counts.iterrows()
     )
 
 
@@ -85,7 +106,7 @@ def _flags(images: pd.DataFrame, checks: Checks) -> Iterator[str]:
         yield "No flags."
         return
     flagged = int((images["flags"] != "").sum())
-    yield f"Worth a look: {flagged} images have flags (docs/checks.md), the worst of each:"
+    yield f"Worth a look: {counted(flagged, 'image')} with flags (docs/checks.md), the worst of each:"
     width = max(map(len, counts))
     for flag, count in counts.items():
         values = worst(images, flag, checks)

@@ -22,11 +22,12 @@ def summary_text(summary: Mapping[str, Any], paths: Mapping[str, Path]) -> str:
 def _images(summary: Mapping[str, Any]) -> str:
     images = summary["images"]
     counts = ", ".join(f"{images[status]} {status}" for status in images if status != "total" and images[status])
-    total, patients = _number(images["total"], "image"), _number(summary["patients"]["total"], "patient")
+    total, patients = counted(images["total"], "image"), counted(summary["patients"]["total"], "patient")
     return f"{total} of {patients}: {counts or 'nothing to do'}"
 
 
-def _number(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """``1 image``, ``2 images``."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
@@ -60,11 +61,11 @@ def findings_text(summary: Mapping[str, Any]) -> str:
     lines = []
     if found and found["flags"]:
         counts = ", ".join(f"{name} {count}" for name, count in found["flags"].items())
-        lines.append(f"Worth a look (column flags): {_number(found['flagged'], 'image')}: {counts}")
+        lines.append(f"Worth a look (column flags): {counted(found['flagged'], 'image')}: {counts}")
     if found and (found["duplicates"] or found["near_duplicates"]):
         counts = f"{found['duplicates']} exact, {found['near_duplicates']} near"
         copies = found["unlabelled_copies_of_labelled"]
-        also = f"; {_number(copies, 'unlabelled image')} among them copies of a labelled one" if copies else ""
+        also = f"; {counted(copies, 'unlabelled image')} among them copies of a labelled one" if copies else ""
         lines.append(f"Duplicates: {counts}{also}")
     return "\n".join(lines)
 

@@ -28,6 +28,10 @@ def samples_from_patterns(data: Data, salt: bytes, results: Path | None = None) 
         samples += [_sample(pattern, path, values, masks, str(data.root), salt, carried) for path, values in found]
     if masks and not any(sample.masks for sample in samples):
         raise InputError(_no_masks(data, masks, len(samples)))
+    if data.missing_mask == "quarantine":
+        for name, mask in masks.items():
+            if not any(name in sample.masks for sample in samples):
+                raise InputError(_no_masks(data, {name: mask}, len(samples)))
     return samples, carried
 
 
@@ -73,9 +77,10 @@ def _check_wildcards(pattern: str, masks: dict[str, str]) -> None:
 
 def _no_masks(data: Data, masks: dict[str, str], images: int) -> str:
     path, values = _matches(data, data.images[0])[0]
-    looked_for = fill(next(iter(masks.values())), values)
+    name, mask = next(iter(masks.items()))
+    what = f"a mask of the class {name}" if len(masks) == 1 and name else "a mask"
     return (
-        f"data.masks: none of the {images} images has a mask. For {path} segpipe looked for {looked_for} below "
+        f"data.masks: none of the {images} images has {what}. For {path} segpipe looked for {fill(mask, values)} below "
         f"{data.root}. Check the patterns; to apply a trained model to unlabelled images, leave data.masks out "
         "and give model.weights."
     )

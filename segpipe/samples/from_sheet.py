@@ -68,7 +68,8 @@ def _read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"data.sheet: {path} is not a table in UTF-8: {error}.") from None
     if "image" not in header:
-        raise ConfigError(f"data.sheet: {path} has no column image; it has {', '.join(header) or 'no columns'}.")
+        hint = " Its cells seem to be separated by semicolons; save it with commas." if ";" in "".join(header) else ""
+        raise ConfigError(f"data.sheet: {path} has no column image; it has {', '.join(header) or 'no columns'}.{hint}")
     if len(set(header)) != len(header):
         raise ConfigError(f"data.sheet: {path} has a column twice: {', '.join(header)}.")
     if not rows:

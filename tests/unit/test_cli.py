@@ -48,7 +48,7 @@ def test_explain_finds_an_image_of_a_run_by_its_id(tmp_path):
     image_id = sorted((tmp_path / "data/images").glob("*.png"))[0].stem
     done = segpipe("explain", image_id, "--config", str(tmp_path / "c.yaml"), "--picture", str(tmp_path / "p.png"))
     assert done.returncode == 0, done.stderr
-    assert "mask: classes cover" in done.stdout or "quarantined" in done.stdout
+    assert "mask: lung covers" in done.stdout or "quarantined" in done.stdout
     assert segpipe("explain", "nobody", "--config", str(tmp_path / "c.yaml")).returncode == 4
 
 

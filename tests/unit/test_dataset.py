@@ -91,13 +91,26 @@ def test_near_duplicates_labelled_in_two_folds_are_an_error_naming_both(tmp_path
         gather(STAGE, tables(tmp_path, copies), tmp_path)
     assert f"{first}.png" in str(caught.value)
     assert f"{other}.png" in str(caught.value)
-    assert "near duplicates" in str(caught.value)
+    assert "Near duplicates" in str(caught.value)
     gather(STAGE.model_copy(update={"duplicates": "warn"}), tables(tmp_path, copies), tmp_path)
     near = pd.read_parquet(tmp_path / "dataset.parquet").set_index("image_id")["near_duplicate_of"]
     assert near[max(first, other)] == min(first, other)
     assert json.loads((tmp_path / "dataset.json").read_text())["near_duplicates"] == 1
     exact_only = STAGE.model_copy(update={"checks": Checks(near_duplicates=0)})
     gather(exact_only, tables(tmp_path, copies), tmp_path)
+
+
+def test_exact_and_near_duplicates_across_folds_are_told_in_one_go(tmp_path):
+    rows = [row(n) for n in range(12)]
+    gather(STAGE, tables(tmp_path, rows), tmp_path)
+    folds = pd.read_parquet(tmp_path / "dataset.parquet").set_index("image_id")["fold"]
+    (first, third), (other, fourth) = (folds[folds == fold].index[:2] for fold in "01")
+    near = fingerprints(thumbnail(int(third[1:]), brighter=0.08))
+    changes = {first: {"picture": "same"}, other: {"picture": "same"}, fourth: near}
+    with pytest.raises(InputError) as caught:
+        gather(STAGE, tables(tmp_path, [item | changes.get(item["image_id"], {}) for item in rows]), tmp_path)
+    for text in ("Pictures labelled in more than one fold: 1.", "Near duplicates of", f"{other}.png", f"{fourth}.png"):
+        assert text in str(caught.value)
 
 
 def test_near_duplicates_of_one_patient_or_without_labels_are_no_error(tmp_path):

@@ -94,7 +94,7 @@ def test_a_copy_in_another_fold_ends_as_input_error_after_the_report(tmp_path, f
             shutil.copy(tmp_path / "data/masks" / cls / image.name, tmp_path / "data/masks" / cls / name)
     done = validate(tmp_path, CONFIG)
     assert done.returncode == 4
-    assert "near duplicates of one that is labelled in another fold" in done.stderr
+    assert "Near duplicates of pictures labelled in another fold: " in done.stderr
     assert "Duplicates: 0 exact, 4 near" in done.stdout
     assert f"copy0_pa1 is nearly {image.stem}" in done.stdout or f"{image.stem} is nearly copy0_pa1" in done.stdout
     warned = validate(tmp_path, {**CONFIG, "data": {**CONFIG["data"], "duplicates": "warn"}})
@@ -104,3 +104,10 @@ def test_a_copy_in_another_fold_ends_as_input_error_after_the_report(tmp_path, f
 def test_a_wrong_config_is_said_before_anything_is_read(folder):
     assert validate(folder, {**CONFIG, "chekcs": {}}).returncode == 3
     assert validate(folder, {**CONFIG, "data": {**CONFIG["data"], "root": "nowhere"}}).returncode == 4
+
+
+def test_augmentation_that_training_would_refuse_is_refused_at_once(folder):
+    done = validate(folder, {**CONFIG, "train": {"augment": [{"name": "RandFlop", "keys": "image"}]}})
+    assert done.returncode == 3
+    assert "no transform 'RandFlop'" in done.stderr
+    assert done.stdout == ""

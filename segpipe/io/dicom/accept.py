@@ -44,8 +44,9 @@ def check(header: Header, data: bytes) -> Picture:
     rows, columns = header.integer("Rows"), header.integer("Columns")
     if rows is None or columns is None:
         raise ImageError("does not say how many rows and columns it has; export it again")
-    check_size(rows, columns)
-    return Picture(rows, columns, _words(header), modality, photometric, frames)
+    words = _words(header)
+    check_size(rows, columns, words.allocated // 8)
+    return Picture(rows, columns, words, modality, photometric, frames)
 
 
 def _check_read(header: Header) -> None:
@@ -58,9 +59,11 @@ def _check_read(header: Header) -> None:
 
 
 def _frames(header: Header) -> int:
-    """Number of Frames (C.7.6.6.1.1), 1 where absent."""
+    """Number of Frames (C.7.6.6.1.1), 1 where absent; some writers state 0 for a single picture."""
     frames = header.integer("NumberOfFrames")
-    return 1 if frames is None else frames
+    if frames == 0:
+        header.note("number_of_frames_zero")
+    return frames or 1
 
 
 def _check_pixel_data(header: Header, data: bytes) -> None:

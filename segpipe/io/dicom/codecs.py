@@ -71,7 +71,7 @@ def rle(frame: bytes, rows: int, columns: int, allocated: int) -> np.ndarray:
 class Codec:
     """How a transfer syntax is decoded. ``module`` is the part of imagecodecs that has to be there."""
 
-    family: str  # as in dicom_codestream, or RLE
+    family: str  # as of a Codestream, or RLE
     module: str
     decode: Decoder | None  # None: needs the picture's size, see `rle`
     package: str = "imagecodecs"

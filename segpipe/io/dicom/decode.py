@@ -9,12 +9,13 @@ from segpipe.errors import ImageError
 from segpipe.io.dicom import codecs
 from segpipe.io.dicom.accept import Picture
 from segpipe.io.dicom.codestream import JPEG_2000_START, Codestream
-from segpipe.io.dicom.frames import encapsulated_frame, native_frame
+from segpipe.io.dicom.frames import check_native_length, encapsulated_frame, native_frame
 from segpipe.io.dicom.header import Header, name_of
 from segpipe.io.dicom.jpeg_damage import decode_jpeg
 from segpipe.io.dicom.parse import NOT_STATED
 from segpipe.io.dicom.reconcile import check_codestream, to_words
 from segpipe.io.dicom.reduce import decode_reduced, usable_levels
+from segpipe.io.dicom.words import Words
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,11 @@ def decode(header: Header, picture: Picture, index: int, target: tuple[int, int]
     """
     number = index + 1 if picture.frames > 1 else None
     if header.transfer_syntax in codecs.NATIVE:
-        return Decoded(_native(header, picture, index), frame=number)
+        return Decoded(_at_high_bit(header, _native(header, picture, index), picture.words), frame=number)
     codec = _codec(header.transfer_syntax)
     frame = encapsulated_frame(header, index, picture.frames)
     if codec.decode is None:
-        return Decoded(_decode_rle(frame, picture), frame=number)
+        return Decoded(_at_high_bit(header, _decode_rle(frame, picture), picture.words), frame=number)
     if codec.family == "JPEG 2000":
         frame = _without_boxes(header, frame)
     codestream = check_codestream(header, frame, picture, codec.family)
@@ -68,7 +69,7 @@ def _codec(syntax: uid.UID) -> codecs.Codec:
 
 
 def _native(header: Header, picture: Picture, index: int) -> np.ndarray:
-    """Uncompressed words (PS3.5 8.1.1); trailing bytes beyond the last frame are padding."""
+    """Uncompressed words (PS3.5 8.1.1)."""
     element = header.dataset["PixelData"]
     if element.is_undefined_length:
         hint = "its transfer syntax is not stated" if NOT_STATED in header.notes else "its transfer syntax is wrong"
@@ -76,10 +77,28 @@ def _native(header: Header, picture: Picture, index: int) -> np.ndarray:
     big, bytes_each = header.transfer_syntax == uid.ExplicitVRBigEndian, picture.words.allocated // 8
     # two 8-bit pixels share a byte-swapped word (PS3.5 8.1.1 and A.3)
     swapped = big and bytes_each == 1 and element.VR == "OW"
-    data = native_frame(header, index, picture.rows * picture.columns * bytes_each, swapped)
+    size = picture.rows * picture.columns * bytes_each
+    check_native_length(header, picture.frames, size)
+    data = native_frame(header, index, size, swapped)
     dtype = np.dtype(f"{'>' if big else '<'}u{bytes_each}")
     words = np.frombuffer(data, dtype).reshape(picture.rows, picture.columns)
     return words.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _at_high_bit(header: Header, words: np.ndarray, layout: Words) -> np.ndarray:
+    """The words, moved up to High Bit if they plainly lie at the bottom instead.
+
+    Writers that pad to 16 bits are known to state High Bit 15 beside 12 Bits Stored. Taken at its word that
+    would drop the lowest four bits. No word of such a picture has any of the highest bits, and some have the lowest.
+    """
+    shift = layout.high + 1 - layout.stored
+    if shift == 0 or layout.signed:
+        return words
+    used = int(np.bitwise_or.reduce(words, axis=None))
+    if used >> layout.stored or not used & ((1 << shift) - 1):
+        return words
+    header.note("high_bit_ignored")
+    return np.asarray(words << words.dtype.type(shift))
 
 
 def _without_boxes(header: Header, frame: bytes) -> bytes:

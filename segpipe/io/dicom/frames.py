@@ -51,6 +51,22 @@ def native_frame(header: Header, index: int, size: int, swapped: bool = False) -
     return bytes(pairs[start % 2 : start % 2 + size])
 
 
+def check_native_length(header: Header, frames: int, size: int) -> None:
+    """Refuse uncompressed pixel data with room for more frames than the header declares; note a smaller surplus.
+
+    More than padding is there: bytes of wider pixels, of three colours, or of frames and rows that were not declared.
+    ``size`` is a frame's length in bytes. Raises ImageError.
+    """
+    surplus = len(header.dataset.PixelData) - frames * size
+    if surplus >= size:
+        raise ImageError(
+            f"has {frames * size + surplus} bytes of pixel data where its size, bits and frames make {frames * size}: "
+            "one of these is wrong; export it again"
+        )
+    if surplus > 1:  # of an odd number of bytes one is padding (PS3.5 8.1.1)
+        header.note(f"surplus_bytes:{surplus}")
+
+
 def encapsulated_frame(header: Header, index: int, frames: int) -> bytes:
     """The fragments of one compressed frame, joined.
 

@@ -19,7 +19,8 @@ def check_codestream(header: Header, frame: bytes, picture: Picture, family: str
         raise ImageError(f"has pixel data that are not {name}{what}; export it again")
     if not is_complete(frame, codestream):
         raise ImageError(f"has {name} pixel data without a proper end marker: they are cut off; copy it again")
-    check_size(codestream.rows, codestream.columns)
+    # OpenJPEG holds four bytes for each pixel, beside the picture that it returns
+    check_size(codestream.rows, codestream.columns, 3 if codestream.family == "JPEG 2000" else 1)
     if (codestream.rows, codestream.columns) != (picture.rows, picture.columns):
         raise ImageError(
             f"declares {picture.rows} x {picture.columns} pixels, but its compressed picture has "

@@ -18,7 +18,7 @@ MAX_LEVELS = 3
 def usable_levels(codestream: Codestream, words: Words, target: tuple[int, int]) -> int:
     """How many resolutions can be left out, 0 to 3, so that neither side gets shorter than ``target``.
 
-    None where a lower resolution is not sure to be right: other bits or sign than the header's (interpolation
+    0 where a lower resolution is not sure to be right: other bits or sign than the header's (interpolation
     would mix what wraps around), or a picture that does not start at 0, 0.
     """
     agrees = codestream.bits == words.stored and codestream.signed == words.signed

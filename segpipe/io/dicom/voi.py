@@ -8,7 +8,9 @@ from segpipe.config import Dicom
 from segpipe.errors import ImageError
 from segpipe.io.dicom.greys import Greys
 from segpipe.io.dicom.header import Header
-from segpipe.io.dicom.lut import read_lut
+from segpipe.io.dicom.lut import Lut, read_lut
+
+NARROWER_WHITES = {2**bits - 1 for bits in range(8, 15)}
 
 
 def apply_voi(header: Header, greys: Greys, policy: Dicom) -> Greys | None:
@@ -41,7 +43,7 @@ def _candidates(header: Header, greys: Greys, policy: Dicom) -> Iterator[Greys |
 
 
 def _voi_lut(header: Header, greys: Greys, number: int) -> Greys | None:
-    """VOI LUT Sequence, its output scaled to 0..1 by its declared bits (C.11.2.1.1)."""
+    """VOI LUT Sequence, its output scaled to 0..1 (C.11.2.1.1)."""
     items = header.get("VOILUTSequence")
     if items is None or number >= len(items):
         return None
@@ -49,7 +51,20 @@ def _voi_lut(header: Header, greys: Greys, number: int) -> Greys | None:
     if table is None:
         header.note("voi_lut_damaged")
         return None
-    return Greys(table.look_up(greys.values) / table.maximum, (0.0, 1.0), "lut")
+    return Greys(table.look_up(greys.values) / _white(header, table), (0.0, 1.0), "lut")
+
+
+def _white(header: Header, table: Lut) -> float:
+    """The output that is white: the largest that the declared bits allow.
+
+    Some files declare 16 bits for entries of 8 to 14: at a sixteenth of the brightness, say, hardly any greys are
+    left. Entries that end at just 255, 1023, 4095 or the like, far below, are taken to be such.
+    """
+    largest = int(table.entries.max())
+    if largest in NARROWER_WHITES and 4 * largest < table.maximum:
+        header.note("lut_below_declared_bits")
+        return float(largest)
+    return table.maximum
 
 
 def _voi_window(header: Header, greys: Greys, number: int) -> Greys | None:

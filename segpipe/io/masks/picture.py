@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 
 from segpipe.errors import ImageError
-from segpipe.io.masks.values import Label, MaskFile, Plane, histogram
+from segpipe.io.masks.values import MOST_LABELS, Label, MaskFile, Plane, histogram
 from segpipe.io.raster.read import Raster, decode_raster, to_grey
 from segpipe.io.source import Format
 
-MOST_LABELS = 16  # a file with more values between black and white has soft edges
+MOST_SOFT = 0.3  # of all pixels; radiographs have more, and masks with soft edges hardly a tenth of that
 AREA_SHARE = 0.2  # of a value's pixels that lie among their like: few on an edge, most in an area
 
 
@@ -44,6 +44,11 @@ class MaskPicture(MaskFile):
         if len(counts) == 1 or (len(counts) == 2 and 0 in counts):
             return Plane(_where(self.grey > 0))
         if self.maximum and max(counts) > self.maximum // 2 and not _has_areas_between(self.grey, counts):
+            if (soft := _soft_share(counts)) > MOST_SOFT:
+                raise ImageError(
+                    f"looks like a grey picture, not like a mask: {soft:.0%} of its pixels are neither nearly black "
+                    "nor nearly white; give the mask, or export it without smoothing"
+                )
             return Plane(_where(self.grey > self.maximum // 2), ("mask_antialiased",))
         raise ImageError(
             f"should show one class, but looks like a label image ({self.histogram()}); "
@@ -84,7 +89,9 @@ def picture_from_nifti(data: bytes) -> MaskPicture:
 
     values, _ = load(data)
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535 or (values != np.rint(values)).any():
-        raise ImageError("is a NIfTI with values that are no labels (negative, fractions, or above 65535)")
+        raise ImageError(
+            "is a NIfTI with values that are no labels (negative, fractions, or above 65535); export whole numbers"
+        )
     dtype = np.uint8 if values.max() <= 255 else np.uint16
     numbers = np.ascontiguousarray(values.astype(dtype))
     # only a file of bytes can be told to mean 255 by white
@@ -113,6 +120,12 @@ def _count(values: np.ndarray) -> dict[int, int]:
 def _where(foreground: np.ndarray) -> np.ndarray:
     plane: np.ndarray = foreground.astype(np.uint8)
     return plane
+
+
+def _soft_share(counts: Mapping[int, int]) -> float:
+    """The share of pixels with values between an eighth and seven eighths of the largest."""
+    largest = max(counts)
+    return sum(n for value, n in counts.items() if largest < 8 * value < 7 * largest) / sum(counts.values())
 
 
 def _has_areas_between(grey: np.ndarray, counts: Mapping[int, int]) -> bool:

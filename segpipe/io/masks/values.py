@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from segpipe.config import ClassValues
 from segpipe.errors import ImageError
 
 HISTOGRAM_LENGTH = 8
+MOST_LABELS = 16  # a picture with more values has soft edges, or is none of labels
 LONGEST_NAME = 40
 
 
@@ -74,10 +76,7 @@ class MaskFile(ABC):
             )
         strange = [label for label in labels if not label.names & named]
         if strange:
-            raise ImageError(
-                f"has values that no class names ({self.histogram()}); give "
-                f"{_list(label.shown for label in strange)} to a class in the config's classes, or mend the mask"
-            )
+            raise ImageError(f"has values that no class names ({self.histogram()}); {_advice(strange, name, named)}")
         return self.plane([label for label in labels if not label.names.isdisjoint(values)])
 
     def histogram(self) -> str:
@@ -94,6 +93,22 @@ class MaskFile(ABC):
         if not labels:
             return "1" if int in self.names else '"left lung"'
         return next((str(name) for name in labels[0].names if isinstance(name, int)), labels[0].shown)
+
+
+def _advice(strange: Sequence[Label], name: str, named: set[int | str]) -> str:
+    """What to do about labels that no class names; of texts, only those of the config are shown."""
+    if len(strange) > MOST_LABELS:
+        return (
+            "so many are soft edges, or a picture that is no mask; a file of one class with soft edges is read with "
+            f"classes: {{{name}: null}}, others have to be exported without smoothing"
+        )
+    texts = {text.casefold(): text for text in sorted(value for value in named if isinstance(value, str))}
+    shown = []
+    for label in strange:
+        own = [value.casefold() for value in label.names if isinstance(value, str)]
+        near = [texts[match] for text in own for match in get_close_matches(text, texts, n=1, cutoff=0.8)]
+        shown.append(f"{label.shown} [nearly {quoted(near[0])}]" if near else label.shown)
+    return f"give {_list(shown)} to a class in the config's classes, or mend the mask"
 
 
 def histogram(counts: Sequence[tuple[str, int]], total: int) -> str:

@@ -12,6 +12,7 @@ from segpipe.io.raster.grey import Raster
 from segpipe.io.raster.jpeg_markers import Jpeg, parse
 
 ORIENTATION_TAG = 274
+FILLER = b"\x55\xa3\x3c\x96" * 64  # compressed data of any kind
 
 # EXIF orientation -> what brings row 0 to the top and column 0 to the left (Exif 2.32, 4.6.4 A)
 UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -62,10 +63,7 @@ def _decode(data: bytes, jpeg: Jpeg, fraction: int) -> np.ndarray:
     Scaled samples lie at the centres of the squares that they stand for, so that nothing is shifted.
     """
     try:
-        if fraction == 1:
-            samples: np.ndarray = imagecodecs.jpeg8_decode(data, outcolorspace="GRAYSCALE")
-        else:
-            samples = _decode_scaled(data, jpeg, fraction)
+        samples = _decode_whole(data, jpeg) if fraction == 1 else _decode_scaled(data, jpeg, fraction)
     except (imagecodecs.Jpeg8Error, ValueError, OSError):
         raise ImageError("is a JPEG whose compressed pixels are damaged; copy or export it again") from None
     if samples.shape != (jpeg.rows // fraction, jpeg.columns // fraction) or (samples.dtype == np.uint8) != (
@@ -73,6 +71,30 @@ def _decode(data: bytes, jpeg: Jpeg, fraction: int) -> np.ndarray:
     ):
         raise ImageError("is a JPEG that does not decode to the size it declares; copy or export it again")
     return samples
+
+
+def _decode_whole(data: bytes, jpeg: Jpeg) -> np.ndarray:
+    """Decode at full size; raises ImageError where the data end before the picture does, although marked as ended.
+
+    libjpeg paints what is missing mid-grey. Decoded with a unit of rows more than there are, a whole picture leaves a
+    few bits for the first pixels of these; where they are mid-grey too, the picture must not change with more data.
+    """
+    body = -(-jpeg.rows // max(1, jpeg.block_rows)) * jpeg.block_rows
+    taller = body + jpeg.block_rows
+    if not jpeg.block_rows or taller >= 2**16:
+        return _grey(data)
+    at, middle = jpeg.rows_at, 1 << (jpeg.bits - 1)
+    samples = _grey(data[:at] + taller.to_bytes(2, "big") + data[at + 2 :])
+    picture = samples[: jpeg.rows]
+    if len(samples) == taller and (samples[body:, :8] == middle).all():
+        longer = _grey(data[: jpeg.end] + FILLER + data[jpeg.end :])
+        if not np.array_equal(longer, picture):
+            raise ImageError("is a JPEG whose data end before the picture does; copy or export it again")
+    return picture
+
+
+def _grey(data: bytes) -> np.ndarray:
+    return np.asarray(imagecodecs.jpeg8_decode(data, outcolorspace="GRAYSCALE"))
 
 
 def _decode_scaled(data: bytes, jpeg: Jpeg, fraction: int) -> np.ndarray:

@@ -6,7 +6,7 @@ those count up as they should, and the file has its end. Clauses are those of IT
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,11 +35,14 @@ class Jpeg:
     columns: int
     colour: str
     exif: bytes  # payload of the first Exif segment, empty where there is none
+    rows_at: int = 0  # where the number of rows is written
+    end: int = 0  # where the end marker is
+    block_rows: int = 0  # rows that are coded together; 0 unless all are in one sequential scan without restarts
 
 
 def parse(data: bytes) -> Jpeg:
     """Check the structure up to the end of the first picture; raises ImageError for what is damaged or not read."""
-    frame, exif, adobe, jfif = None, b"", None, False
+    frame, rows_at, exif, adobe, jfif = None, 0, b"", None, False
     at, scans, interval, last = 2, 0, 0, SOI
     markers = _markers(data)
     while True:
@@ -49,7 +52,7 @@ def parse(data: bytes) -> Jpeg:
         if marker in FRAMES or marker in OTHER_FRAMES:
             if frame is not None:
                 raise ImageError(DAMAGED)
-            frame = (marker, payload)
+            frame, rows_at = (marker, payload), at - len(payload) + 1
         elif marker == APP1 and payload.startswith(b"Exif\0\0") and not exif:
             exif = payload
         elif marker == 0xE0 and payload.startswith(b"JFIF\0"):
@@ -69,7 +72,13 @@ def parse(data: bytes) -> Jpeg:
     jpeg = _described(*frame, exif, adobe, jfif)
     if scans * jpeg.rows * jpeg.columns > MAX_SCANNED_PIXELS:
         raise ImageError(f"is a JPEG of {scans} scans over {jpeg.rows} x {jpeg.columns} pixels; export it again")
-    return jpeg
+    plain = scans == 1 and not interval and jpeg.kind in ("baseline", "extended")
+    return replace(jpeg, rows_at=rows_at, end=at - 2, block_rows=_block_rows(frame[1]) if plain else 0)
+
+
+def _block_rows(header: bytes) -> int:
+    """Rows of a coded unit: blocks of 8, as many as the vertical sampling factors say (A.2.3); of grey always one."""
+    return 8 * max(factors & 15 for factors in header[7::3]) if header[5] > 1 else 8
 
 
 def _segment(data: bytes, at: int) -> tuple[int, bytes, int]:

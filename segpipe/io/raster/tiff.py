@@ -8,6 +8,7 @@ from segpipe.errors import ImageError
 from segpipe.io.raster import tiff_directory as tiff
 from segpipe.io.raster.grey import Raster, meaningful
 from segpipe.io.raster.jpeg import UPRIGHT
+from segpipe.io.raster.tiff_damage import is_damaged
 from segpipe.io.raster.tiff_directory import Page
 from segpipe.io.source import check_size
 
@@ -37,12 +38,14 @@ def decode_tiff(data: bytes, page: int | None = None) -> Raster:
     if page is not None and page > len(pages):
         raise ImageError(f"is a TIFF with {len(pages)} pages, and raster.page asks for page {page}")
     chosen = pages[(page or 1) - 1]
-    _check(chosen, len(data))
+    places = _check(chosen, len(data))
+    if is_damaged(data, chosen.get(tiff.COMPRESSION, 1), places):
+        raise ImageError(CUT_OFF)
     return _described(_decode(data, chosen), chosen, page if len(pages) > 1 else None)
 
 
-def _check(page: Page, length: int) -> None:
-    """Refuse what is not read, and sizes and places of pixels that cannot be."""
+def _check(page: Page, length: int) -> list[tuple[int, int]]:
+    """Refuse what is not read, and sizes and places of pixels that cannot be; return the places."""
     bits = np.unique(page.tags.get(tiff.BITS, np.array([1])))
     photometric, channels = page.get(tiff.PHOTOMETRIC, -1), page.get(tiff.CHANNELS, 1)
     if page.get(tiff.SAMPLE_FORMAT, 1) not in (1, 4) or bits.max() > 16:
@@ -63,11 +66,11 @@ def _check(page: Page, length: int) -> None:
         raise ImageError(f"is a TIFF of {depth} bits and {channels} channels, which is not read; export it as grey")
     rows, columns = page.get(tiff.ROWS, 0), page.get(tiff.COLUMNS, 0)
     check_size(rows, columns, channels * (2 if depth > 8 else 1))
-    _check_places(page, rows, columns, channels if page.get(tiff.PLANAR, 1) == 2 else 1, length)
+    return _check_places(page, rows, columns, channels if page.get(tiff.PLANAR, 1) == 2 else 1, length)
 
 
-def _check_places(page: Page, rows: int, columns: int, planes: int, length: int) -> None:
-    """Strips or tiles must be as many as the picture needs, and lie inside the file."""
+def _check_places(page: Page, rows: int, columns: int, planes: int, length: int) -> list[tuple[int, int]]:
+    """Offset and length of the strips or tiles, which must be as many as the picture needs, and inside the file."""
     tiled = tiff.TILE_OFFSETS in page.tags
     if tiled:
         across, down = page.get(tiff.TILE_COLUMNS, 0), page.get(tiff.TILE_ROWS, 0)
@@ -76,12 +79,13 @@ def _check_places(page: Page, rows: int, columns: int, planes: int, length: int)
         needed = -(-rows // down) * -(-columns // across) * planes
     else:
         needed = -(-rows // max(1, min(rows, page.get(tiff.STRIP_ROWS, rows)))) * planes
-    offsets = page.tags.get(tiff.TILE_OFFSETS if tiled else tiff.STRIP_OFFSETS, np.empty(0)).astype(np.float64)
-    sizes = page.tags.get(tiff.TILE_BYTES if tiled else tiff.STRIP_BYTES, np.empty(0)).astype(np.float64)
+    offsets = page.tags.get(tiff.TILE_OFFSETS if tiled else tiff.STRIP_OFFSETS, np.empty(0))[:needed]
+    sizes = page.tags.get(tiff.TILE_BYTES if tiled else tiff.STRIP_BYTES, np.empty(0))[:needed]
     if len(offsets) < needed or len(sizes) < needed:
         raise ImageError(tiff.DAMAGED)
-    if (offsets[:needed] + sizes[:needed]).max() > length:
+    if (offsets.astype(np.float64) + sizes).max() > length:
         raise ImageError("is a TIFF that ends too early, as an interrupted copy does; copy it again")
+    return list(zip(offsets.tolist(), sizes.tolist(), strict=True))
 
 
 def _decode(data: bytes, page: Page) -> np.ndarray:

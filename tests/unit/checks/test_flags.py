@@ -51,6 +51,11 @@ def test_a_mask_in_the_flat_border_of_the_image_is_outside_too():
     assert flags({"mask_outside_field": 0.2}, {"notes": "mask_outside:lung:0.0100"}) == ["mask_outside", ""]
 
 
+def test_what_an_import_cut_off_is_outside_too():
+    imported = {"carried:mask_notes": "mask_outside:lung:0.0100 mask_outside:heart:0.3000"}
+    assert flags(imported, {"carried:mask_notes": ""}) == ["mask_outside", ""]
+
+
 def test_an_area_unlike_the_others_is_flagged_on_a_scale_of_factors():
     shares = [0.2, 0.22, 0.24, 0.25, 0.25, 0.26, 0.27, 0.28, 0.3, 0.31, 0.02]
     found = flags(*({"mask_share_lung": share} for share in shares))

@@ -156,3 +156,9 @@ def test_a_broken_file_is_refused_with_a_reason(archive: Path, data: Any, reason
     with pytest.raises(InputError, match=reason):
         convert(archive, data)
     assert not (archive / "out/samples.csv").exists()
+
+
+def test_a_category_may_belong_to_several_classes(archive: Path) -> None:
+    convert(archive, content(annotation([BOX])), ["lung=Left Lung", "thorax=Left Lung", "thorax=heart"])
+    assert mask(archive, "lung").any()
+    np.testing.assert_array_equal(mask(archive, "lung"), mask(archive, "thorax"))

@@ -114,9 +114,9 @@ def test_the_output_has_to_lie_in_the_root(archive: Path, tmp_path_factory: pyte
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("x1,,,10 3 5,,,6,9", r"line 2: column 'Left Lung', has 3 numbers, which are no pairs"),
+        ("x1,,,10 3 5,,,6,9", r"line 2: column 'Left Lung' has 3 numbers, which are no pairs"),
         ("x1,,,10 x,,,6,9", "not whole numbers"),
-        ("x1,,,,,,6,9\nx1,,,,,1 2 3,6,9", "line 2: line 3, column 'Heart', has 3 numbers"),
+        ("x1,,,,,,6,9\nx1,,,,,1 2 3,6,9", "line 2: line 3, column 'Heart' has 3 numbers"),
         ("x1,,,10 3.5,,,6,9", "not whole numbers"),
         ("x1,,,10 99999999999999999999999,,,6,9", "not whole numbers"),
         ("x1,,,10 999999999999999,,,6,9", "beyond any picture"),
@@ -129,7 +129,7 @@ def test_the_output_has_to_lie_in_the_root(archive: Path, tmp_path_factory: pyte
         ("x1,,,10 3,,,600000,900000", "more than the 150000000"),
         ("x1,10 3,6,9", "has 4 columns, the header 8"),
         ("x1,,,,,,6,9\nx2,,,,,,6,9\nx1,,,,,,6,9", "the image was there before"),
-        ("x1,,,,,,6,9\nx1,,,,,,9,6", "line 3, has another size"),
+        ("x1,,,,,,6,9\nx1,,,,,,9,6", "line 3 has another size"),
     ],
 )
 def test_a_broken_row_is_named_by_its_line(archive: Path, row: str, reason: str) -> None:

@@ -202,6 +202,74 @@ def test_entries_above_the_declared_bits_scale_by_the_largest_and_are_noted() ->
     assert radiograph.decisions.notes == ("lut_beyond_declared_bits",)
 
 
+def test_a_voi_lut_of_12_bits_that_declares_16_reaches_white_and_is_noted() -> None:
+    table = lut_item(0, np.arange(4096), 16)
+    radiograph = read_radiograph(plain(VOILUTSequence=[table]))
+    np.testing.assert_array_equal(radiograph.pixels, np.rint(asymmetric(4095) / 4095 * 65535))
+    assert radiograph.decisions.notes == ("lut_below_declared_bits",)
+
+
+@pytest.mark.parametrize(("entries", "bits"), [(np.arange(4096) // 2, 12), (np.arange(4096) * 3 // 4, 16)])
+def test_a_voi_lut_that_may_mean_it_is_as_dark_as_it_says(entries: np.ndarray, bits: int) -> None:
+    radiograph = read_radiograph(plain(VOILUTSequence=[lut_item(0, entries, bits)]))
+    expected = np.rint(entries[asymmetric(4095)] / (2**bits - 1) * 65535)
+    np.testing.assert_array_equal(radiograph.pixels, expected)
+    assert radiograph.decisions.notes == ()
+
+
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.RLELossless])
+def test_a_high_bit_above_the_values_does_not_cost_their_lowest_bits(syntax: uid.UID) -> None:
+    radiograph = read_radiograph(dicom_file(asymmetric(4095), 12, syntax=syntax, HighBit=15))
+    np.testing.assert_array_equal(radiograph.pixels, asymmetric(4095))
+    assert radiograph.decisions.notes == ("high_bit_ignored",)
+    dim = asymmetric(200) << 4  # at the high bit, although no word uses the highest bits
+    radiograph = read_radiograph(dicom_file(dim, 12, syntax=syntax, HighBit=15))
+    np.testing.assert_array_equal(radiograph.pixels, asymmetric(200))
+    assert radiograph.decisions.notes == ()
+
+
+def test_a_single_picture_of_zero_frames_is_read_and_noted() -> None:
+    radiograph = read_radiograph(plain(NumberOfFrames=0))
+    np.testing.assert_array_equal(radiograph.pixels, asymmetric(4095))
+    assert radiograph.decisions.frame is None
+    assert radiograph.decisions.notes == ("number_of_frames_zero",)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"Rows": ROWS // 2},
+        {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7},
+        {"NumberOfFrames": None, "PixelData": asymmetric(4095).astype("<u2").tobytes() * 3},
+    ],
+)
+def test_pixel_data_with_room_for_another_picture_are_refused(tags: dict[str, Any]) -> None:
+    dataset = dataset_of(asymmetric(4095), 12, NumberOfFrames=1, SamplesPerPixel=None)
+    for keyword, value in tags.items():
+        setattr(dataset, keyword, value)
+    with pytest.raises(ImageError, match="bytes of pixel data where its size, bits and frames make"):
+        read_radiograph(saved(dataset))
+
+
+def test_more_bytes_than_memory_is_there_for_are_refused_before_they_are_taken() -> None:
+    native = saved(dataset_of(asymmetric(4095), 12, Rows=9000, Columns=9000))
+    with pytest.raises(ImageError, match="9000 x 9000 pixels of 2 bytes"):
+        read_radiograph(native)
+    data = dicom_file(asymmetric(255), 8, syntax=uid.JPEG2000Lossless, Rows=ROWS, Columns=COLUMNS)
+    size = data.index(b"\xff\x4f\xff\x51") + 8
+    larger = data[:size] + struct.pack(">II", 8000, 8000) + data[size + 8 :]
+    with pytest.raises(ImageError, match="8000 x 8000 pixels of 3 bytes"):
+        read_radiograph(larger)
+
+
+def test_fewer_bytes_than_a_picture_behind_it_are_noted() -> None:
+    dataset = dataset_of(asymmetric(4095), 12)
+    dataset.PixelData += bytes(512)
+    radiograph = read_radiograph(saved(dataset))
+    np.testing.assert_array_equal(radiograph.pixels, asymmetric(4095))
+    assert radiograph.decisions.notes == ("surplus_bytes:512",)
+
+
 @pytest.mark.parametrize("count", [256, 255])
 def test_entries_of_8_bits_are_read_from_words_and_from_bytes(count: int) -> None:
     entries = np.arange(count)[::-1]

@@ -156,6 +156,27 @@ def test_every_cut_is_seen(options: dict[str, object], least: tuple[int, int]) -
             scaled(data[:end], least)
 
 
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_every_cut_that_an_end_marker_hides_is_seen(colour: bool, subsampling: str) -> None:
+    for rows, columns in ((ROWS, COLUMNS), (33, 57), (7, 5)):
+        picture = (COLOUR if colour else GREY)[:rows, :columns]
+        data = jpeg(picture, subsampling=subsampling)
+        whole = read_radiograph(data).pixels
+        np.testing.assert_array_equal(whole, imagecodecs.jpeg8_decode(data, outcolorspace="GRAYSCALE"))
+        for cut in range(data.index(b"\xff\xda") + 20, len(data) - 2, 29):
+            with contextlib.suppress(ImageError):  # what is lost may be colour, or bits of padding
+                hidden = data[:cut].rstrip(b"\xff") + b"\xff\xd9"
+                np.testing.assert_array_equal(read_radiograph(hidden).pixels, whole)
+
+
+def test_mid_grey_at_the_end_is_no_damage() -> None:
+    picture = np.full((ROWS, COLUMNS), 128, np.uint8)
+    picture[:8] = GREY[:8]
+    data = jpeg(picture)
+    np.testing.assert_array_equal(read_radiograph(data).pixels, imagecodecs.jpeg8_decode(data))
+
+
 def test_a_changed_bit_gives_a_reason_or_a_whole_picture() -> None:
     for data in (jpeg(), jpeg(progressive=True), jpeg(COLOUR, restart_marker_blocks=2)):
         for at in range(2, len(data), 11):

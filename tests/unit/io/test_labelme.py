@@ -201,3 +201,9 @@ def test_the_copy_of_the_image_in_the_file_does_not_count_towards_its_limits(tmp
     text = path.read_text().replace('"imageData": "', '"imageData": "' + "A," * 6_000_000)
     path.write_text("\ufeff" + text)  # a byte order mark, as some editors leave it
     assert read_reference({"": path}, {"a": None}, SHAPE).bits.sum() == 6
+
+
+def test_a_misspelt_label_is_shown_beside_the_one_that_was_meant(tmp_path: Path) -> None:
+    path = saved(tmp_path, shape("plate", BOX), shape("tooth", BOX), shape("Tooht", BOX))
+    with pytest.raises(ImageError, match=r'give "Tooht" \[nearly "tooth"\], "plate" to a class'):
+        read_reference({"": path}, {"tooth": ["tooth"]}, SHAPE)

@@ -184,3 +184,10 @@ def test_several_frames_of_a_grey_dicom_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mask.dcm").write_bytes(data)
     with pytest.raises(ImageError, match="has 2 frames; a radiograph's mask has one"):
         read_reference({"": tmp_path / "mask.dcm"}, {"lung": None}, SHAPE)
+
+
+def test_a_segment_label_in_other_capitals_is_told_by_the_text_of_the_config(tmp_path: Path) -> None:
+    path = saved(tmp_path, segmentation(planes(LUNG, HEART), "BINARY"))
+    with pytest.raises(ImageError, match=r'give 2 \(Heart\) \[nearly "HEART"\] to a class') as error:
+        read_reference({"": path}, {"heart": ["HEART"], "lung": [f"{SECRET} lung"]}, SHAPE)
+    assert SECRET not in str(error.value)

@@ -93,6 +93,12 @@ def test_labels_may_belong_to_several_classes(folder: Path, format_: str) -> Non
     assert mask.notes == ()
 
 
+def test_soft_edges_in_a_file_of_labels_are_told_from_a_wrong_label(folder: Path) -> None:
+    ramp = np.arange(LABELS.size, dtype=np.uint8).reshape(LABELS.shape)
+    with pytest.raises(ImageError, match=r"soft edges, .* classes: \{lung: null\}"):
+        read_reference({"": saved(folder, ramp, "PNG")}, {"lung": [255]}, SHAPE)
+
+
 def test_an_unnamed_label_is_an_error_that_counts_it(folder: Path) -> None:
     with pytest.raises(ImageError, match=r"no class names .*3: 15\); give 3 to a class"):
         read_reference({"": saved(folder, LABELS)}, {"lung": [1], "heart": [2]}, SHAPE)
@@ -201,6 +207,14 @@ def test_the_real_masks_are_read(real_data: Path) -> None:
     columns = np.arange(512)
     left, right = ((sides.bits == bit).sum(axis=0) @ columns / (sides.bits == bit).sum() for bit in (1, 2))
     assert left > right  # the patient's left is at the viewer's right
+
+
+def test_a_radiograph_in_the_place_of_its_mask_is_not_cut_at_half(folder: Path) -> None:
+    rows, columns = np.indices((60, 80))
+    picture = (255 * np.exp(-(((rows - 25) / 40) ** 2) - ((columns - 45) / 50) ** 2)).astype(np.uint8)
+    Image.fromarray(picture).save(folder / "radiograph.png")
+    with pytest.raises(ImageError, match="looks like a grey picture, not like a mask: 83% of its pixels"):
+        read_reference({"lung": folder / "radiograph.png"}, {"lung": None}, (60, 80))
 
 
 def test_labels_in_a_file_for_one_class_are_not_taken_for_soft_edges(folder: Path) -> None:

@@ -239,6 +239,28 @@ def test_strips_that_hold_too_little_are_refused(compress: Callable[[bytes], byt
         read(tiff(GREY, 8, compress=lambda strip: compress(strip[:-20]), tags={259: number}))
 
 
+@pytest.mark.parametrize("damage", ["zeros", "wrong sum", "cut sum"])
+def test_deflated_strips_that_libtiff_would_fill_up_are_refused(damage: str) -> None:
+    def compress(strip: bytes) -> bytes:
+        whole = deflate(strip)
+        half = len(whole) // 2
+        wrong = whole[:-1] + bytes([whole[-1] ^ 1])
+        return {"zeros": whole[:half] + bytes(len(whole) - half), "wrong sum": wrong, "cut sum": whole[:-3]}[damage]
+
+    noise = np.random.default_rng(0).integers(0, 256, (ROWS, COLUMNS))
+    np.testing.assert_array_equal(read(tiff(noise, 8, compress=deflate, tags={259: 8})), noise)
+    with pytest.raises(ImageError, match="damaged or cut off"):
+        read(tiff(noise, 8, compress=compress, tags={259: 8}))
+
+
+@pytest.mark.parametrize("damage", [lambda jpeg: bytes(len(jpeg)), lambda jpeg: b"\xff\xd0" * (len(jpeg) // 2)])
+def test_jpeg_strips_that_libtiff_would_paint_grey_are_refused(damage: Callable[[bytes], bytes]) -> None:
+    data = encoded(GREY.astype(np.uint8), "TIFF", compression="jpeg", quality=98)
+    scan, end = data.index(b"\xff\xda") + 40, data.index(b"\xff\xd9") + 2
+    with pytest.raises(ImageError, match="damaged or cut off"):
+        read(data[:scan] + damage(data[scan:end]).ljust(end - scan, b"\0") + data[end:])
+
+
 def test_sizes_are_those_of_the_page_that_is_read() -> None:
     huge_second = tiff(GREY, 8, more=[{256: 100_000, 257: 100_000}])
     assert read(huge_second, 1).shape == (ROWS, COLUMNS)

@@ -10,7 +10,7 @@ from segpipe.report.columns import is_score, report_columns
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "report-columns.md"
 ORDER = """
-image_id image patient site fold status reason flags duplicate_of near_duplicate_of miou
+image_id image patient patient_source site fold status reason flags duplicate_of near_duplicate_of miou
 miou_foreground iou_lung iou_heart dice_lung dice_heart tp_lung tp_heart fp_lung fp_heart fn_lung
 fn_heart tn_lung tn_heart tp_background fp_background fn_background tn_background iou_background
 notes format modality photometric_interpretation transfer_syntax bits_stored frame decoded_at

@@ -115,7 +115,7 @@ def test_what_is_wrong_with_the_set_is_said_before_anything_is_written(archive):
             by_patterns(archive, images="images/{patient}.bmp", masks={"lung": "m/{patient}.png"}),
             "none of the 25 files",
         ),
-        (by_patterns(archive, masks={"lung": "m/{patient}.png"}), "none of the 24 images has a mask"),
+        (by_patterns(archive, masks={"lung": "m/{patient}.png"}), "none of the 24 images has a mask of the class lung"),
         (
             by_patterns(
                 archive, images=["images/{s}/{p}.png", "images/{s}/{p}.jpg"], masks={"lung": "masks/{s}/{p}.png"}
@@ -132,10 +132,22 @@ def test_what_is_wrong_with_the_set_is_said_before_anything_is_written(archive):
     assert not (archive / "results").exists()
 
 
+def test_a_class_whose_masks_are_nowhere_is_an_error_unless_missing_masks_are_empty(archive):
+    masks = {"lung": "masks/{site}/{patient}_{view}.png", "heart": "hearts/{site}/{patient}_{view}.png"}
+    wanted = by_patterns(archive, images="images/{site}/{patient}_{view}.png", masks=masks)
+    with pytest.raises(InputError, match=r"has a mask of the class heart.*looked for hearts/"):
+        scan(wanted)
+    data = wanted.data.model_copy(update={"missing_mask": "empty"})
+    assert scan(wanted.model_copy(update={"data": data})).images > 1
+
+
 def test_a_sheet_without_the_needed_columns_is_refused(archive):
     (archive / "s.csv").write_text("picture\nx.png\n")
     config = {"results": archive / "r", "classes": {"lung": None}, "data": {"root": archive, "sheet": "s.csv"}}
     with pytest.raises(ConfigError, match="no column image"):
+        scan(parse_config(config))
+    (archive / "s.csv").write_text("image;mask\nx.png;m.png\n")
+    with pytest.raises(ConfigError, match="separated by semicolons"):
         scan(parse_config(config))
     (archive / "s.csv").write_text("image,invert,mask\nx.png,perhaps,m.png\n")
     with pytest.raises(InputError, match="line 2: invert is 'perhaps'"):
