@@ -57,14 +57,16 @@ def check_native_length(header: Header, frames: int, size: int) -> None:
     More than padding is there: bytes of wider pixels, of three colours, or of frames and rows that were not declared.
     ``size`` is a frame's length in bytes. Raises ImageError.
     """
-    surplus = len(header.dataset.PixelData) - frames * size
+    found, needed = len(header.dataset.PixelData), frames * size
+    surplus = found - needed
+    if surplus <= needed % 2:  # padded to an even length (PS3.5 8.1.1)
+        return
     if surplus >= size:
         raise ImageError(
-            f"has {frames * size + surplus} bytes of pixel data where its size, bits and frames make {frames * size}: "
-            "one of these is wrong; export it again"
+            f"has {found} bytes of pixel data where its size, bits and frames make {needed}: one of these is wrong; "
+            "export it again"
         )
-    if surplus > 1:  # of an odd number of bytes one is padding (PS3.5 8.1.1)
-        header.note(f"surplus_bytes:{surplus}")
+    header.note(f"surplus_bytes:{surplus}")
 
 
 def encapsulated_frame(header: Header, index: int, frames: int) -> bytes:

@@ -434,3 +434,9 @@ def test_the_origin_and_the_calibration_of_a_spacing_are_recorded(
 ) -> None:
     decisions = read(plain(**tags))
     assert (decisions.spacing_source, decisions.spacing_row_mm, decisions.notes) == (source, row, notes)
+
+
+def test_the_byte_that_pads_a_picture_of_one_pixel_is_no_second_frame() -> None:
+    radiograph = read_radiograph(dicom_file(np.array([[7]]), 8), invert=False)
+    assert radiograph.pixels.tolist() == [[7]]
+    assert radiograph.decisions.notes == ()
