@@ -3,6 +3,9 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +77,18 @@ def test_no_patient_data_in_any_output_log_or_error(real):
         assert CANARY not in path.read_bytes(), path
     patients = {row["patient"] for row in rows(run, config).values() if row["status"] == "unlabelled"}
     assert all(len(patient) == 16 for patient in patients)
+
+
+def test_validate_tells_no_patient_and_the_same_rows_as_the_report(real, tmp_path):
+    run, config, _ = real
+    segpipe = str(Path(sys.executable).with_name("segpipe"))
+    command = [segpipe, "validate", str(run.folder / "real.yaml"), "--output", str(tmp_path / "rows.csv")]
+    done = subprocess.run(command, cwd=run.folder, capture_output=True, env=run.environment())
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "rows.csv").read_bytes()
+    assert CANARY not in done.stdout + done.stderr + text
+    found = {row["image_id"]: row["reason"] for row in csv.DictReader(text.decode().splitlines())}
+    assert found == {name: row["reason"] for name, row in rows(run, config).items()}
 
 
 def test_a_model_applied_to_its_own_training_set_scores_only_what_it_never_saw(real):
