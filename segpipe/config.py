@@ -250,8 +250,8 @@ class Train(Section):
     weight_decay: float = Field(1e-4, ge=0)
     warmup_epochs: float = Field(1.0, ge=0, description="epochs of linear warm-up before the cosine")
     patience: int = Field(0, ge=0, description="stop after this many epochs without a better MIoU; 0: never")
-    augment: Literal["light", "none"] | list[MonaiTransform] = Field(
-        "light", description="light, none, or a list of MONAI random transforms on keys image and mask"
+    augment: Literal["light", "strong", "none"] | list[MonaiTransform] = Field(
+        "light", description="light, strong, none, or a list of MONAI random transforms on keys image and mask"
     )
     preview_every: int = Field(5, ge=0, description="epochs between preview pictures; 0: none")
     device: Literal["auto", "cpu", "cuda"] = Field("auto")
@@ -259,7 +259,9 @@ class Train(Section):
         "auto", description="auto: bfloat16 or float16 autocast on CUDA, float32 on a CPU"
     )
     threads: int = Field(2, ge=1, description="CPU threads of torch; part of what decides the bytes")
-    workers: int = Field(0, ge=0, description="processes that load and augment; do not change the result")
+    workers: int = Field(
+        0, ge=0, description="processes for a list of MONAI transforms in augment; do not change the result"
+    )
 
 
 class Predict(Section):

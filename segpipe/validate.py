@@ -82,10 +82,10 @@ def _check_training(config: Config) -> None:
     from segpipe.model.networks import check_options
 
     check_options(config.model.network, config.model.options)
-    if config.model.weights is None:
-        from segpipe.train.augment import Augmentation
+    if config.model.weights is None and not isinstance(config.train.augment, str):
+        from segpipe.train.augment.listed import ListedAugmentation
 
-        Augmentation(config.train.augment, config.preprocess.size, config.seed, list(config.class_values))
+        ListedAugmentation(config.train.augment, config.seed, list(config.class_values))
     if config.model.weights:
         card = read_card(config.model.weights)
         check_contract(card, config.model.weights, config.class_values, config.preprocess, config.dicom)

@@ -1,6 +1,7 @@
 """The training loop: plain PyTorch, exact to the byte, resumable after any epoch."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from segpipe.model.device import autocast, choose_device, choose_precision, fix_
 from segpipe.model.inputs import to_input
 from segpipe.model.weights import network_of
 from segpipe.stages import TrainStage
-from segpipe.train.augment import Augmentation
+from segpipe.train.augment.draws import RECIPES
+from segpipe.train.augment.listed import ListedAugmentation
 from segpipe.train.contract import contract
-from segpipe.train.data import Pictures, batches, epoch_order
+from segpipe.train.data import Batch, Pictures, batches, epoch_order, listed_batches
 from segpipe.train.losses import build_loss
 from segpipe.train.outputs import write_outputs
 from segpipe.train.schedule import learning_rate
@@ -65,8 +67,10 @@ class Trainer:
         # A seed per model, or all folds would start from the same weights and see the same augmentation.
         self.seed = draw_seed(self.stage.seed, self.model)
         self.contract = contract(self.stage, self.model, self.train_rows, self.val_rows, self.device.type)
-        names = list(self.stage.classes)
-        self.augmentation = Augmentation(config.augment, self.stage.preprocess.size, self.seed, names)
+        wanted = config.augment
+        self.listed = (
+            None if isinstance(wanted, str) else ListedAugmentation(wanted, self.seed, list(self.stage.classes))
+        )
         self.drop_last = len(self.train_rows) > config.batch_size  # a rest of one image upsets batch statistics
         whole, rest = divmod(len(self.train_rows), config.batch_size)
         self.steps_per_epoch = whole if self.drop_last else whole + (rest > 0)
@@ -111,11 +115,9 @@ class Trainer:
         torch.manual_seed(draw_seed(self.seed, epoch))  # dropout draws from here
         network.train()
         rows = epoch_order(self.train_rows, self.seed, epoch)
-        pictures = Pictures(rows, self.shards, self.classes, self.augmentation, epoch)
         losses = []
-        for number, (images, masks) in enumerate(batches(pictures, config.batch_size, config.workers, self.drop_last)):
+        for number, (images, masks) in enumerate(self._batches(rows, epoch)):
             _set_learning_rate(optimizer, self._rate((epoch - 1) * self.steps_per_epoch + number))
-            images, masks = images.to(self.device, non_blocking=True), masks.to(self.device, non_blocking=True)
             with autocast(self.device, self.precision):
                 logits = network(to_input(images))
             loss = loss_of(logits.float(), masks)
@@ -128,6 +130,16 @@ class Trainer:
             losses.append(float(loss.detach()))
             bar.step(epoch, losses[-1], len(images))
         return float(np.mean(losses))
+
+    def _batches(self, rows: pd.DataFrame, epoch: int) -> Iterator[Batch]:
+        """An epoch's batches, augmented: on the device, or by the user's list of MONAI transforms."""
+        config, pictures = self.stage.train, Pictures(rows, self.shards, self.classes)
+        if self.listed:
+            return listed_batches(
+                pictures, config.batch_size, self.device, self.drop_last, self.listed, epoch, config.workers
+            )
+        recipe = RECIPES[config.augment] if isinstance(config.augment, str) else None
+        return batches(pictures, config.batch_size, self.device, self.drop_last, recipe, self.seed, epoch)
 
     def _record(self, state: TrainState, network: nn.Module, optimizer: Any, scaler: Any, loss: float) -> None:
         """Validate, and bring the state to the end of the epoch."""

@@ -31,10 +31,10 @@ def validation_miou(
     network.eval()
     counts: list[np.ndarray] = []
     shown: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    for images, masks in batches(Pictures(rows, shards, classes), batch_size, workers=0, drop_last=False):
-        logits = network(to_input(images.to(device)))
-        predictions, references = (logits > 0).cpu().numpy(), masks.numpy() > 0
-        for image, reference, prediction in zip(images.numpy(), references, predictions, strict=True):
+    for images, masks in batches(Pictures(rows, shards, classes), batch_size, device):
+        logits = network(to_input(images))
+        predictions, references = (logits > 0).cpu().numpy(), masks.cpu().numpy() > 0
+        for image, reference, prediction in zip(images.cpu().numpy(), references, predictions, strict=True):
             counts.append(counts_from_bits(pack_bits(prediction), pack_bits(reference), classes))
             if len(shown) < PREVIEWS:
                 shown.append((image[0], reference, prediction))

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from segpipe.config import MonaiTransform
 from segpipe.errors import ConfigError
-from segpipe.train.augment import Augmentation
-from segpipe.train.mirror import RandMirrord, lone_sides, pairs_by_name, swapped_order
+from segpipe.train.augment.listed import ListedAugmentation
+from segpipe.train.augment.mirror import RandMirrord, lone_sides, pairs_by_name, swapped_order
 
 LUNGS = ["left_lung", "heart", "right_lung"]
 
@@ -21,7 +21,7 @@ def pictures(rows=6, columns=8, classes=3, seed=0):
 
 def mirror(classes=LUNGS, **arguments):
     entry = MonaiTransform(name="RandMirrord", **{"keys": ["image", "mask"], "prob": 1.0, **arguments})
-    return Augmentation([entry], 8, seed=0, classes=classes)
+    return ListedAugmentation([entry], seed=0, classes=classes)
 
 
 def test_a_mirrored_left_lung_is_a_right_lung():
@@ -54,7 +54,7 @@ def test_it_joins_monais_transforms_in_any_place():
     turn = MonaiTransform(name="RandRotate90d", keys=["image", "mask"], prob=1.0, max_k=1)
     flip = MonaiTransform(name="RandMirrord", prob=1.0)
     given_ = pictures(8, 8)
-    result = Augmentation([turn, flip, turn], 8, 0, LUNGS)(given_, "a", 1)
+    result = ListedAugmentation([turn, flip, turn], 0, LUNGS)(given_, "a", 1)
     upright = np.asarray(result["mask"])[[2, 1, 0]]
     np.testing.assert_array_equal(upright, given_["mask"][:, :, ::-1])  # a mirror image turns the other way
 
@@ -106,15 +106,15 @@ def test_image_and_mask_are_mirrored_together_or_not_at_all():
 def test_monais_flips_are_refused_where_classes_have_a_side(flip):
     entry = MonaiTransform(keys=["image", "mask"], **flip)
     with pytest.raises(ConfigError, match=r"Flipd flips the pictures.*left_lung and right_lung.*RandMirrord"):
-        Augmentation([entry], 8, 0, LUNGS)
+        ListedAugmentation([entry], 0, LUNGS)
     with pytest.raises(ConfigError, match=r"have a side: left_lung\. In a mirror image"):
-        Augmentation([entry], 8, 0, ["left_lung", "heart"])
-    assert Augmentation([entry], 8, 0, ["lung", "heart"])
+        ListedAugmentation([entry], 0, ["left_lung", "heart"])
+    assert ListedAugmentation([entry], 0, ["lung", "heart"])
 
 
 def test_turning_mirrors_nothing():
     turn = MonaiTransform(name="RandRotate90d", keys=["image", "mask"], prob=1.0)
-    assert Augmentation([turn], 8, 0, LUNGS)
+    assert ListedAugmentation([turn], 0, LUNGS)
 
 
 @given(
