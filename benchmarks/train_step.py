@@ -71,7 +71,7 @@ def monai_batches(pictures: Pictures, batch_size: int, device: torch.device) -> 
         {"image": image[None].astype(np.float32) / 255, "mask": np.stack([mask & 1, mask >> 1 & 1]).astype(np.float32)}
         for image, mask in stored
     ]
-    for part in DataLoader(CacheDataset(items, compose, progress=False), batch_size, drop_last=True):
+    for part in DataLoader(CacheDataset(items, compose, progress=False), batch_size=batch_size, drop_last=True):
         yield part["image"].to(device), part["mask"].to(device)
 
 
