@@ -9,12 +9,11 @@ import numpy as np
 
 from segpipe.errors import ImageError
 from segpipe.io.gzip_limit import inflate
-from segpipe.io.radiograph import Decisions, Radiograph
+from segpipe.io.radiograph import PLAUSIBLE_MM, Decisions, Radiograph
 from segpipe.io.source import check_size, is_nifti
 
 HEADER_BYTES = 540  # of NIfTI-2; NIfTI-1 has 348
 MAX_VOXEL_OFFSET = 2**24
-PLAUSIBLE_MM = (0.001, 10.0)
 
 
 def read_nifti(data: bytes, invert: bool | None = None) -> Radiograph:

@@ -10,6 +10,9 @@ from segpipe.config import Dicom, Raster
 from segpipe.errors import ImageError
 from segpipe.io.source import quiet, read_bytes, sniff
 
+PLAUSIBLE_MM = (0.001, 10.0)
+"""The spacings that are believed; others, as 0, count as unknown."""
+
 Target = Callable[[tuple[int, int]], tuple[int, int]]
 """From a picture's size (rows, columns) to the size it will be shrunk to."""
 

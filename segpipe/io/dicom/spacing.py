@@ -1,8 +1,8 @@
 """How many millimetres lie between pixels of a DICOM radiograph."""
 
 from segpipe.io.dicom.header import Header
+from segpipe.io.radiograph import PLAUSIBLE_MM
 
-PLAUSIBLE_MM = (0.001, 10.0)
 PLAUSIBLE_MAGNIFICATION = (1.0, 10.0)
 
 Spacing = tuple[float | None, float | None, str]
