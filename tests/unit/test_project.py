@@ -65,6 +65,13 @@ def test_nothing_in_the_package_knows_snakemake():
         assert not re.search(r"^\s*(import|from) snakemake", path.read_text(), re.M), path
 
 
+def test_no_reader_depends_on_pydicoms_plugins_which_only_the_tests_install():
+    for path in (PROJECT / "segpipe").rglob("*.py"):
+        assert not re.search(
+            r"get_decoder|pixel_array|^\s*(import|from) (openjpeg|jpeg_ls|pylibjpeg)", path.read_text(), re.M
+        ), path
+
+
 @pytest.mark.parametrize("module", WITHOUT_TORCH)
 def test_light_stages_start_without_torch(module):
     code = f"import sys, segpipe.{module}; print(sorted({{'torch', 'monai'}} & set(sys.modules)))"

@@ -2,12 +2,12 @@
 
 import numpy as np
 from pydicom import uid
-from pydicom.pixels.decoders.base import get_decoder
 
 from segpipe.errors import ImageError
-from segpipe.io.dicom.codestream import parse
-from segpipe.io.dicom.frames import encapsulated_frame
+from segpipe.io.dicom.accept import Picture
+from segpipe.io.dicom.decode import decode
 from segpipe.io.dicom.header import Header, name_of
+from segpipe.io.dicom.words import Words
 from segpipe.io.source import check_size
 
 NATIVE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian)
@@ -37,16 +37,10 @@ class Frames:
         """One frame's words: (rows, columns) uint8 or uint16; ImageError where there are fewer."""
         if self.header.transfer_syntax in NATIVE:
             return self._native(index)
-        if self.header.transfer_syntax in CODESTREAMS:
-            stated = parse(encapsulated_frame(self.header, index, self.count))
-            if stated is None or (stated.rows, stated.columns) != self.size:
-                raise ImageError("has a compressed picture of another size than it declares; export it again")
-        # pylibjpeg's RLE decoder panics at some damage, which is no Exception
-        plugin = "pydicom" if self.header.transfer_syntax == uid.RLELossless else ""
-        decoder = get_decoder(self.header.transfer_syntax)
-        words, _ = decoder.as_array(self.header.dataset, index=index, raw=True, decoding_plugin=plugin)
-        unsigned = np.dtype(f"u{max(self.allocated, 8) // 8}")
-        return words.reshape(self.size).astype(unsigned, copy=False)
+        stored = self.header.integer("BitsStored") or self.allocated
+        layout = Words(self.allocated, stored, stored - 1, signed=False)
+        picture = Picture(*self.size, layout, modality="", photometric="", frames=self.count)
+        return decode(self.header, picture, index).words
 
     def _check(self) -> None:
         header, syntax = self.header, self.header.transfer_syntax
@@ -60,7 +54,8 @@ class Frames:
             )
         stored = header.integer("BitsStored") or self.allocated
         whole = header.integer("HighBit") in (None, stored - 1) and 1 <= stored <= self.allocated
-        if self.allocated not in (1, 8, 16) or not whole or header.integer("PixelRepresentation") == 1:
+        sizes = (1, 8, 16) if syntax in NATIVE else (8, 16)  # the codecs give bytes and words
+        if self.allocated not in sizes or not whole or header.integer("PixelRepresentation") == 1:
             raise ImageError("is a DICOM mask whose values are not 1, 8 or 16 unsigned bits; export it as PNG")
         if syntax not in (*NATIVE, *CODESTREAMS, uid.RLELossless):
             raise ImageError(
