@@ -19,7 +19,7 @@ from segpipe.io.atomic import write_text
 
 INTRODUCTION = """# The config, key by key
 
-Generated from the types in `segpipe/config.py`; `config.yaml` is the commented example (the demo) and
+Generated from the types in `segpipe/config/`; `config.yaml` is the commented example (the demo) and
 `examples/` holds real ones. An unknown key is an error, so that a misspelt one cannot be ignored.
 """
 
@@ -49,7 +49,9 @@ def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
 
 
 def _subsection(info: FieldInfo) -> type[BaseModel] | None:
-    kind = info.annotation
+    """The section that a key holds, whether or not it may be left out; None for a plain value."""
+    kinds = [kind for kind in get_args(info.annotation) or [info.annotation] if kind is not type(None)]
+    kind = kinds[0] if len(kinds) == 1 else None
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 

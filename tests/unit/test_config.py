@@ -71,3 +71,11 @@ def test_label_texts_keep_their_type_and_one_file_is_named_in_one_way():
         parse_config({"data": data, "classes": {"lung": ["left lung"], "heart": [2]}})
     per_class = data | {"masks": {"lung": "m/{p}.json", "heart": "m/{p}.png"}}
     assert parse_config({"data": per_class, "classes": {"lung": ["left lung"], "heart": [2]}})
+
+
+def test_a_frozen_encoder_needs_weights_and_a_start_needs_training():
+    with pytest.raises(ConfigError, match=r"freeze_encoder_epochs .* but there is no model\.init"):
+        parse_config({**MINIMAL, "train": {"freeze_encoder_epochs": 2}})
+    with pytest.raises(ConfigError, match=r"model\.init is where training starts, but with model\.weights"):
+        parse_config({**MINIMAL, "model": {"init": "a", "weights": "b"}})
+    assert parse_config({**MINIMAL, "model": {"init": "a"}, "train": {"freeze_encoder_epochs": 2}}).model.init

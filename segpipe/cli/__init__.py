@@ -1,0 +1,9 @@
+"""The command ``segpipe``: the verbs of the workflow's rules, and some for people.
+
+Imports that cost time are inside the verbs, so that ``--help`` answers at once.
+"""
+
+from segpipe.cli import imports, models, people, steps  # each adds its verbs
+from segpipe.cli.app import app, main
+
+__all__ = ["app", "imports", "main", "models", "people", "steps"]

@@ -1,0 +1,97 @@
+"""Verbs about models: applying them to files, exporting them."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from segpipe.cli.app import app
+from segpipe.log import set_up_logging
+
+
+@app.command(rich_help_panel="For people")
+def predict(
+    images: Annotated[list[str], typer.Argument(help="a folder, files, or a pattern in quotes such as 'a/**/*.dcm'")],
+    model: Annotated[
+        list[Path],
+        typer.Option(help="a model's folder, all models of a run (results/<name>/models), or a bundle; several times"),
+    ],
+    output: Annotated[Path, typer.Option(help="folder for the masks and predictions.csv")],
+    masks: Annotated[
+        Literal["auto", "labels", "per_class"], typer.Option(help="one label image, or a 0/255 PNG for each class")
+    ] = "auto",
+    threshold: Annotated[float, typer.Option(help="smallest probability of a class's pixel")] = 0.5,
+    mirror: Annotated[bool, typer.Option(help="also predict the mirrored picture, and take the mean")] = False,
+    smallest_island: Annotated[
+        float, typer.Option(help="remove pieces smaller than this share of the class's largest; 0: keep all")
+    ] = 0.0,
+    fill_holes: Annotated[bool, typer.Option(help="fill holes in each class's mask")] = False,
+    inferer: Annotated[
+        Literal["whole", "sliding_window"], typer.Option(help="picture at once, or in windows")
+    ] = "whole",
+    batch_size: Annotated[int, typer.Option(min=1, help="images at a time")] = 4,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of torch")] = 2,
+    readers: Annotated[int, typer.Option(min=1, help="processes that read ahead")] = 1,
+    links: Annotated[
+        Literal["inside", "follow"], typer.Option(help="symbolic links: inside the folder only, or anywhere")
+    ] = "inside",
+    seconds_per_image: Annotated[int, typer.Option(min=1, help="CPU seconds after which reading is given up")] = 120,
+    tolerate: Annotated[float, typer.Option(min=0, max=1, help="share of unreadable images that is no failure")] = 0.1,
+    log: Annotated[Path | None, typer.Option(help="also write every line to this file")] = None,
+) -> None:
+    """Apply trained models to a folder of images; what is there from an interrupted call is kept."""
+    from segpipe.predict.folder import judge, predict_folder, settings
+    from segpipe.predict.reading import Wish
+
+    set_up_logging(log)
+    wanted = settings(
+        batch_size=batch_size,
+        threshold=threshold,
+        masks=masks,
+        inferer=inferer,
+        mirror=mirror,
+        smallest_island=smallest_island,
+        fill_holes=fill_holes,
+        device=device,
+        threads=threads,
+    )
+    table = predict_folder(Wish(images, model, output, wanted, links, seconds_per_image, readers))
+    typer.echo(judge(table, tolerate, output))
+
+
+@app.command(rich_help_panel="For people")
+def export(
+    model: Annotated[Path, typer.Argument(help="a model's folder, as results/<name>/models/fold0")],
+    output: Annotated[Path, typer.Argument(help="the folder to write")],
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="bundle (default), onnx, torch-export; several times")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="results folder of the run that trained it, for the scores in the model card")
+    ] = None,
+) -> None:
+    """Write a model as MONAI bundle, ONNX or torch.export, with a model card; each is compared with the model."""
+    from segpipe.export.command import check_formats, export_model
+
+    set_up_logging(None)
+    for line in export_model(model, output, check_formats(formats or ["bundle"]), results):
+        typer.echo(line)
+
+
+@app.command("lr-find", rich_help_panel="For people")
+def lr_find(
+    config: Annotated[Path, typer.Argument(help="a config file (YAML) whose run is prepared")],
+    model: Annotated[str | None, typer.Option(help="whose training images: fold0 (default), ... or holdout")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="training steps, each at a higher rate")] = 100,
+    lowest: Annotated[float, typer.Option(help="first learning rate")] = 1e-6,
+    highest: Annotated[float, typer.Option(help="last learning rate, unless the loss diverges before")] = 1.0,
+    output: Annotated[
+        Path | None, typer.Option(help="folder of the files; default: results/<name>/lr-find/<model>")
+    ] = None,
+) -> None:
+    """Try rising learning rates on a fresh network; write lr-find.csv and lr-find.png, and suggest one."""
+    from segpipe.lr_find import find_learning_rate
+
+    set_up_logging(None)
+    typer.echo(find_learning_rate(config, model, steps, lowest, highest, output))

@@ -1,0 +1,172 @@
+"""The steps of the workflow: each of its rules calls one of these verbs."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segpipe.cli.app import app
+from segpipe.log import set_up_logging
+
+StageFile = Annotated[
+    Path, typer.Option("--config", help="the stage's part of the config, as `segpipe scan` writes it")
+]
+Log = Annotated[Path | None, typer.Option(help="also write every line to this file")]
+Output = Annotated[Path, typer.Option(help="where to write")]
+
+
+@app.command(rich_help_panel="Steps of the workflow")
+def scan(config: Annotated[Path, typer.Argument(help="a config file (YAML)")]) -> None:
+    """List the images of a config and write the sample tables, as starting the workflow does."""
+    from segpipe.config_file import load_config
+    from segpipe.model.asked import check_models
+    from segpipe.samples.scan import scan as scan_config
+
+    set_up_logging(None)
+    loaded = load_config(config)
+    check_models(loaded)
+    found = scan_config(loaded)
+    typer.echo(f"{found.images} images in {len(found.shards)} shards: {loaded.folder / 'samples'}")
+
+
+@app.command(rich_help_panel="Steps of the workflow")
+def preprocess(
+    config: StageFile,
+    table: Annotated[Path, typer.Option(help="the shard's sample table")],
+    output: Output,
+    log: Log = None,
+) -> None:
+    """Decode, window and fit a shard's images into its store."""
+    from segpipe.ingest import preprocess_shard
+    from segpipe.stages import PreprocessStage, load_stage
+
+    set_up_logging(log)
+    preprocess_shard(load_stage(config, PreprocessStage), table, output)
+
+
+@app.command(rich_help_panel="Steps of the workflow")
+def dataset(
+    config: StageFile,
+    output: Output,
+    stores: Annotated[Path, typer.Option(help="folder of the shard stores")],
+    shards: Annotated[list[str], typer.Argument(help="names of the shards")],
+    log: Log = None,
+) -> None:
+    """Gather the shards' tables; decide folds and find duplicates."""
+    from segpipe.dataset import gather
+    from segpipe.stages import DatasetStage, load_stage
+
+    set_up_logging(log)
+    gather(load_stage(config, DatasetStage), [stores / shard / "table.parquet" for shard in shards], output)
+
+
+@app.command(rich_help_panel="Steps of the workflow")
+def train(
+    config: StageFile,
+    dataset: Annotated[Path, typer.Option(help="dataset.parquet")],
+    shards: Annotated[Path, typer.Option(help="folder of the shard stores")],
+    model: Annotated[str, typer.Option(help="which model: fold0, fold1, ... or holdout; fold0-r2: its second seed")],
+    output: Output,
+    require_checkpoint: Annotated[
+        bool, typer.Option("--require-checkpoint", help="fail rather than start anew where no checkpoint fits")
+    ] = False,
+    log: Log = None,
+) -> None:
+    """Train one model, going on from its last checkpoint if there is one that fits."""
+    from segpipe.stages import TrainStage, load_stage
+    from segpipe.train.loop import train_model
+
+    set_up_logging(log if os.environ.get("RANK", "0") == "0" else None)  # torchrun starts several processes
+    train_model(load_stage(config, TrainStage), dataset, shards, model, output, require_checkpoint)
+
+
+@app.command(rich_help_panel="Steps of the workflow")
+def predict_shard(
+    config: StageFile,
+    shard: Annotated[Path, typer.Option(help="the shard's store")],
+    masks: Annotated[Path, typer.Option(help="folder for the masks")],
+    output: Output,
+    models: Annotated[list[Path], typer.Argument(help="folders of trained models")],
+    dataset: Annotated[Path | None, typer.Option(help="dataset.parquet, for out-of-fold prediction")] = None,
+    log: Log = None,
+) -> None:
+    """Predict a shard's masks at their original size; masks that are still right are kept."""
+    from segpipe.predict.shard import predict_shard as predict
+    from segpipe.stages import PredictStage, load_stage
+
+    set_up_logging(log)
+    predict(load_stage(config, PredictStage), shard, models, dataset, masks, output)
+
+
+@app.command(rich_help_panel="Steps of the workflow")
+def score(
+    config: StageFile,
+    table: Annotated[Path, typer.Option(help="the shard's sample table")],
+    shard: Annotated[Path, typer.Option(help="the shard's store")],
+    predictions: Annotated[Path, typer.Option(help="what predict wrote")],
+    masks: Annotated[Path, typer.Option(help="folder of the masks")],
+    output: Output,
+    log: Log = None,
+) -> None:
+    """Compare a shard's masks with their references, pixel by pixel."""
+    from segpipe.score.shard import score_shard
+    from segpipe.stages import ScoreStage, load_stage
+
+    set_up_logging(log)
+    score_shard(load_stage(config, ScoreStage), table, shard / "table.parquet", predictions, masks, output)
+
+
+@app.command(rich_help_panel="Steps of the workflow")
+def report(
+    config: StageFile,
+    predict_config: Annotated[Path, typer.Option(help="the predict stage's config")],
+    results: Annotated[Path, typer.Option(help="results folder of the run")],
+    shards: Annotated[list[str], typer.Argument(help="names of the shards")],
+    folds: Annotated[bool, typer.Option(help="whether this run trained its models")] = True,
+    log: Log = None,
+) -> None:
+    """Write report.csv, summary.json and overview.png."""
+    from segpipe.report.stage import write_run_report
+    from segpipe.stages import PredictStage, ReportStage, load_stage
+
+    set_up_logging(log)
+    stage = load_stage(config, ReportStage)
+    write_run_report(stage, load_stage(predict_config, PredictStage), results, shards, folds)
+
+
+@app.command(rich_help_panel="Steps of the workflow")
+def compare(
+    config: StageFile,
+    results: Annotated[Path, typer.Option(help="results folder of the run")],
+    shards: Annotated[list[str], typer.Argument(help="names of the shards")],
+    log: Log = None,
+) -> None:
+    """Compare variants that were trained and scored: comparison.csv, three more tables, comparison.png."""
+    from segpipe.compare.stage import write_comparison
+    from segpipe.stages import CompareStage, load_stage
+
+    set_up_logging(log)
+    write_comparison(load_stage(config, CompareStage), results, shards)
+
+
+@app.command(rich_help_panel="Steps of the workflow")
+def check(
+    results: Annotated[Path, typer.Argument(help="results folder of a run")],
+    tolerate: Annotated[float, typer.Option(help="largest fraction of quarantined images")] = 0.1,
+    output: Annotated[Path | None, typer.Option(help="also write the summary to this file")] = None,
+) -> None:
+    """Print a run's summary; fail if too many images are quarantined."""
+    import json
+
+    from segpipe.io.atomic import write_text
+    from segpipe.report.judge import judge
+    from segpipe.report.summary import summary_text
+
+    summary = json.loads((results / "summary.json").read_text(encoding="utf-8"))
+    names = {"report": "report.csv", "overview": "overview.png", "masks": "masks"}
+    text = summary_text(summary, {name: results / file for name, file in names.items()})
+    typer.echo(f"\n{text}\n")
+    judge(summary, tolerate)
+    if output:
+        write_text(output, text + "\n")
