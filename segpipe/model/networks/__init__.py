@@ -51,7 +51,13 @@ class NetworkSpec:
 
 
 _SPECS = [
-    NetworkSpec("unet", "MONAI UNet, residual units; the default", opt.UNetOptions, builders.unet),
+    NetworkSpec(
+        "subpixel_unet",
+        "U-Net at a quarter of the resolution, no pixel lost; the default",
+        opt.SubpixelUNetOptions,
+        builders.subpixel_unet,
+    ),
+    NetworkSpec("unet", "MONAI UNet, residual units", opt.UNetOptions, builders.unet),
     NetworkSpec("basicunet", "MONAI BasicUNet, max pooling", opt.BasicUNetOptions, builders.basicunet),
     NetworkSpec("attentionunet", "MONAI AttentionUnet, gated skips", opt.AttentionUNetOptions, builders.attentionunet),
     NetworkSpec("segresnet", "MONAI SegResNet, residual encoder", opt.SegResNetOptions, builders.segresnet),
@@ -72,15 +78,26 @@ def build_network(name: str, classes: int, options: Mapping[str, Any]) -> nn.Mod
     return NETWORKS[name].builder(classes, checked)
 
 
-def check_options(name: str, options: Mapping[str, Any]) -> opt.NetworkOptions:
-    """The options of network ``name`` merged over its defaults; ConfigError if a name or value is wrong."""
+def check_options(name: str, options: Mapping[str, Any], size: int | None = None) -> opt.NetworkOptions:
+    """The options of network ``name`` merged over its defaults.
+
+    Raises:
+        ConfigError: a name or value is wrong, or inputs of ``size`` x ``size`` are too small for so many levels.
+    """
     if name not in NETWORKS:
         raise ConfigError(f"model.network: there is no network {name!r}; choose one of {', '.join(NETWORKS)}")
     spec = NETWORKS[name]
     try:
-        return spec.options.model_validate(dict(options))
+        checked = spec.options.model_validate(dict(options))
     except ValidationError as error:
         raise ConfigError(_explain(spec, error)) from None
+    if size is not None and size < checked.smallest_side():
+        raise ConfigError(
+            f"model.options: {name} with so many levels needs a preprocess.size of at least {checked.smallest_side()}, "
+            f"not {size}: its deepest level would be a single pixel, which cannot be normalised. Give fewer channels, "
+            "or a larger size."
+        )
+    return checked
 
 
 def _explain(spec: NetworkSpec, error: ValidationError) -> str:

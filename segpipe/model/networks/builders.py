@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+def subpixel_unet(classes: int, options: opt.SubpixelUNetOptions) -> nn.Module:
+    """U-Net on pixels rearranged as channels (Ronneberger et al. 2015; Shi et al. 2016)."""
+    from segpipe.model.networks.subpixel_unet import SubpixelUNet
+
+    return SubpixelUNet(classes, options.channels, options.factor, options.norm, options.deep_supervision)
+
+
 def unet(classes: int, options: opt.UNetOptions) -> nn.Module:
     """MONAI UNet with residual units (Kerfoot et al. 2018)."""
     from monai.networks.nets.unet import UNet

@@ -24,6 +24,25 @@ class NetworkOptions(BaseModel):
             return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
         return values
 
+    def smallest_side(self) -> int:
+        """Rows and columns below which the network cannot be trained."""
+        return 32
+
+
+class SubpixelUNetOptions(NetworkOptions):
+    """Options of ``subpixel_unet``."""
+
+    channels: Levels = Field(
+        [32, 64, 128, 256, 256], description="channels per level, the first at 1/factor of the picture's resolution"
+    )
+    factor: Literal[1, 2, 4, 8] = Field(4, description="sides of the square of pixels that become channels")
+    norm: Norm = Field("instance", description="normalisation")
+    deep_supervision: bool = Field(False, description="also train outputs of the decoder's coarser levels")
+
+    def smallest_side(self) -> int:
+        """Two pixels are left at the deepest level: one alone has no variance to normalise by."""
+        return self.factor * (1 << len(self.channels))
+
 
 class UNetOptions(NetworkOptions):
     """Options of ``unet``."""
@@ -34,6 +53,10 @@ class UNetOptions(NetworkOptions):
     num_res_units: int = Field(2, ge=0, le=8, description="convolutions per residual unit; 0: plain ones")
     norm: Norm = Field("instance", description="normalisation")
     dropout: Dropout = Field(0.0, description="dropout probability")
+
+    def smallest_side(self) -> int:
+        """Two pixels are left at the deepest level: one alone has no variance to normalise by."""
+        return 1 << len(self.channels)
 
 
 class BasicUNetOptions(NetworkOptions):

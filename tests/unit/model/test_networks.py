@@ -8,9 +8,11 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from segpipe.model.networks import NETWORKS, build_network
+from segpipe.errors import ConfigError
+from segpipe.model.networks import NETWORKS, build_network, check_options
 
 SMALL: dict[str, dict[str, Any]] = {
+    "subpixel_unet": {"channels": [4, 8, 16], "factor": 2},
     "unet": {"channels": [4, 8, 16, 32]},
     "basicunet": {"features": [4, 4, 8, 8, 16, 4]},
     "attentionunet": {"channels": [4, 8, 16]},
@@ -23,6 +25,8 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *SMALL.items(),
+    ("subpixel_unet", {"channels": [4, 8], "factor": 4, "norm": "batch", "deep_supervision": True}),
+    ("subpixel_unet", {"channels": [4, 8, 8, 8], "factor": 2}),
     ("unet", {"channels": [4, 8], "num_res_units": 0, "norm": "batch", "dropout": 0.1}),
     ("dynunet", {"filters": [4, 8, 16], "res_block": True, "norm": "batch", "dropout": 0.1}),
     ("segresnet", {"init_filters": 8, "blocks_down": [1, 1], "blocks_up": [1], "dropout": 0.1}),
@@ -88,7 +92,15 @@ def test_logits_have_the_size_of_the_image_and_a_channel_per_class(name: str, op
 def test_a_batch_of_one_smallest_image_can_be_trained_on(name: str, options: dict[str, Any]) -> None:
     default_depth = {key: value for key, value in options.items() if key in ("width", "backbone")}
     network = seeded(name, default_depth)
-    assert network(images(1, 64, 64)).shape == (1, 2, 64, 64)
+    side = check_options(name, default_depth).smallest_side()
+    assert network(images(1, side, side)).shape == (1, 2, side, side)
+
+
+def test_a_size_that_leaves_a_level_one_pixel_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match=r"needs a preprocess.size of at least 128, not 96"):
+        check_options("subpixel_unet", {}, 96)
+    assert check_options("subpixel_unet", {"channels": [8, 8, 8, 8]}, 96)
+    assert check_options("unet", {}, 64)
 
 
 @every_variant

@@ -106,6 +106,20 @@ def test_a_class_more_costs_one_more_row_of_the_last_layer() -> None:
 
 def test_the_description_of_the_networks_has_a_line_each_with_the_count() -> None:
     lines = describe_networks()
-    assert lines[0].split()[:2] == ["unet", "3,730,960"]
+    assert lines[0].split()[:2] == ["subpixel_unet", "3,294,544"]
+    assert lines[1].split()[:2] == ["unet", "3,730,960"]
     assert any(line.startswith("unet2015") and "31,036,481" in line for line in lines)
-    assert len(lines) == 9
+    assert len(lines) == 10
+
+
+def test_subpixel_unet() -> None:
+    def residual(inputs: int, outputs: int, convolutions: int) -> int:
+        shortcut = inputs * outputs if inputs != outputs else 0
+        return conv_bn(inputs, outputs) + (convolutions - 1) * conv_bn(outputs, outputs) + shortcut
+
+    channels = [32, 64, 128, 256, 256]
+    encoder = sum(residual(i, o, 2) for i, o in zip([16, *channels[:-1]], channels, strict=True))
+    decoder = sum(i * o + residual(o, o, 1) for i, o in zip(channels[:0:-1], channels[-2::-1], strict=True))
+    assert count("subpixel_unet", {}) == encoder + decoder + conv(32, 16) == 3294544
+    coarse = sum(conv(channel, 1) for channel in channels[1:-1])
+    assert count("subpixel_unet", {"deep_supervision": True}) == 3294544 + coarse

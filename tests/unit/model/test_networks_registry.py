@@ -11,7 +11,7 @@ from segpipe.model.networks import NETWORKS, build_network, check_options
 
 
 def test_an_unknown_network_is_named_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="no network 'unett'; choose one of unet, basicunet, ") as caught:
+    with pytest.raises(ConfigError, match="no network 'unett'; choose one of subpixel_unet, unet, ") as caught:
         build_network("unett", 1, {})
     assert all(name in str(caught.value) for name in NETWORKS)
 
