@@ -11,6 +11,7 @@ PACKAGES = (
     *("torch", "monai", "numpy", "pandas", "pyarrow", "pydicom", "imagecodecs", "nibabel"),
     *("pillow", "opencv-python-headless", "snakemake"),
 )
+OPTIONAL = {"tensorboard": "tracking", "mlflow-skinny": "mlflow"}  # and the extra that brings it
 
 
 def diagnosis() -> str:
@@ -26,6 +27,11 @@ def _versions() -> Iterator[str]:
             yield f"  {package} {version(package)}"
         except PackageNotFoundError:
             yield f"  {package} is missing: pip install {package}"
+    for package, extra in OPTIONAL.items():
+        try:
+            yield f"  {package} {version(package)} (optional)"
+        except PackageNotFoundError:
+            yield f"  {package} is not installed, and optional: pip install 'segpipe[{extra}]'"
 
 
 def _devices() -> Iterator[str]:

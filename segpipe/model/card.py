@@ -1,10 +1,13 @@
 """What a model needs to be applied; read without torch, so that a wrong model is found before anything runs."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from segpipe import __version__
 from segpipe.config import ClassValues, Dicom, Preprocess
 from segpipe.errors import ConfigError, InputError
 
@@ -28,14 +31,43 @@ def read_card(folder: Path) -> ModelCard:
     """The model's contract.
 
     Raises:
-        InputError: not a model's folder.
+        InputError: not a model's folder, or written by a version of segpipe that is not understood here.
     """
     path = folder / "model.json"
     try:
-        return ModelCard(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
         raise InputError(
-            f"{path} is not a segpipe model ({error}). model.weights is a folder with model.json."
+            f"{path} is not a segpipe model ({error.strerror}). A model is a folder with model.json and "
+            "model.safetensors, as results/<name>/models/fold0."
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{path} is not a segpipe model: no JSON ({error}). Copy the folder again.") from None
+    wanted = [field.name for field in fields(ModelCard)]
+    found = list(values) if isinstance(values, dict) else []
+    missing, unknown = [name for name in wanted if name not in found], sorted(set(found) - set(wanted))
+    if missing or unknown:
+        lacks = f"lacks {', '.join(missing)}" if missing else f"has keys unknown here: {', '.join(unknown)}"
+        raise InputError(
+            f"{path} is not a model of this version of segpipe ({__version__}): it {lacks}. Use the version that "
+            "trained it, or train anew."
+        )
+    return ModelCard(**values)
+
+
+def pictures_wanted(card: ModelCard, folder: Path) -> tuple[Preprocess, Dicom]:
+    """How pictures are prepared for the model.
+
+    Raises:
+        InputError: another version of segpipe wrote settings that this one does not know.
+    """
+    try:
+        return Preprocess.model_validate(card.preprocess), Dicom.model_validate(card.dicom)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            f"{folder}/model.json wants pictures prepared as this version of segpipe ({__version__}) does not know: "
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}. Use the version that trained the model."
         ) from None
 
 
@@ -45,25 +77,37 @@ def pictures_seen(folder: Path) -> set[str]:
     return set(path.read_text(encoding="utf-8").split()[1:]) if path.exists() else set()
 
 
-def check_contract(
-    card: ModelCard, folder: Path, classes: dict[str, ClassValues], preprocess: Preprocess, dicom: Dicom
-) -> None:
-    """Refuse to apply a model to pictures prepared in another way than it was trained on.
-
-    Raises:
-        ConfigError: names every key that differs, with the value the model needs.
-    """
+def contract_differences(card: ModelCard, preprocess: Preprocess, dicom: Dicom, other: str = "the config") -> list[str]:
+    """Every key that decides what the network sees and differs, with the model's value and that of ``other``."""
     greys = dicom.model_dump(mode="json", include=set(GREYS))
     wanted = {"preprocess": card.preprocess, "dicom": {key: card.dicom.get(key) for key in GREYS}}
     found = {"preprocess": preprocess.model_dump(mode="json"), "dicom": greys}
-    differing = [
-        f"{section}.{key}: {values.get(key)!r} (the config says {found[section].get(key)!r})"
+    return [
+        f"{section}.{key}: {values.get(key)!r} ({other} says {found[section].get(key)!r})"
         for section, values in wanted.items()
         for key in {**values, **found[section]}
         if found[section].get(key) != values.get(key)
     ]
+
+
+def check_contract(
+    card: ModelCard,
+    folder: Path,
+    classes: dict[str, ClassValues],
+    preprocess: Preprocess,
+    dicom: Dicom,
+    other: str = "the config",
+) -> None:
+    """Refuse to apply a model to pictures prepared in another way than it was trained on.
+
+    ``other`` says, for the message, where the wrong values stand.
+
+    Raises:
+        ConfigError: names every key that differs, with the value the model needs.
+    """
+    differing = contract_differences(card, preprocess, dicom, other)
     if list(classes) != list(card.classes):
-        differing.append(f"classes: {', '.join(card.classes)} in this order (the config says {', '.join(classes)})")
+        differing.append(f"classes: {', '.join(card.classes)} in this order ({other} says {', '.join(classes)})")
     if differing:
         raise ConfigError(
             f"The model in {folder} was trained with other settings; it needs\n  " + "\n  ".join(differing)

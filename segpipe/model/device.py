@@ -21,11 +21,18 @@ def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def fix_arithmetic(threads: int) -> None:
-    """Same config, same bytes: fixed threads and deterministic kernels."""
+def fix_arithmetic(threads: int, deterministic: bool = True, tf32: bool = False) -> None:
+    """Same config, same bytes: fixed threads and deterministic kernels.
+
+    On CUDA ``deterministic=False`` lets cuDNN try its kernels and keep the fastest, and ``tf32`` multiplies float32
+    with 10 bits of mantissa; neither means anything on a CPU.
+    """
+    cuda = torch.cuda.is_available()
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
-    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(deterministic or not cuda, warn_only=cuda)
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
 
 
 def choose_precision(wanted: Literal["auto", "float32", "bfloat16", "float16"], device: torch.device) -> torch.dtype:
@@ -42,3 +49,9 @@ def autocast(device: torch.device, precision: torch.dtype) -> Any:
     if precision == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, precision)
+
+
+def choose_layout(wanted: Literal["auto"] | bool, device: torch.device, precision: torch.dtype) -> torch.memory_format:
+    """The memory layout of pictures and weights: channels last where tensor cores compute, unless the config says."""
+    last = device.type == "cuda" and precision != torch.float32 if wanted == "auto" else wanted
+    return torch.channels_last if last else torch.contiguous_format

@@ -4,14 +4,18 @@ import hashlib
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
+from segpipe import __version__
 from segpipe.config import Model, canonical_json
-from segpipe.errors import InputError
+from segpipe.errors import ConfigError, InputError
 from segpipe.io.atomic import write_bytes, write_text
 from segpipe.model.card import ModelCard, read_card
 from segpipe.model.networks import build_network
+
+_MOST_NAMES = 3
 
 
 def save_model(folder: Path, weights: dict[str, torch.Tensor], card: ModelCard) -> None:
@@ -24,16 +28,63 @@ def load_model(folder: Path) -> nn.Module:
     """The network with its weights, in eval mode on the CPU.
 
     Raises:
-        InputError: the weights are missing or belong to another network.
+        InputError: the weights are missing, damaged or belong to another network.
     """
     card = read_card(folder)
-    network = build_network(card.network, len(card.classes), card.options)
     try:
-        network.load_state_dict(load_file(folder / "model.safetensors"))
-    except Exception as error:
-        text = " ".join(str(error).split())[:300]
-        raise InputError(f"{folder}/model.safetensors does not fit the network {card.network!r}: {text}") from None
+        network = build_network(card.network, len(card.classes), card.options)
+    except ConfigError as error:
+        raise InputError(
+            f"{folder}/model.json describes a network that this version of segpipe ({__version__}) does not build: "
+            f"{error}\nUse the version that trained the model."
+        ) from None
+    load_weights(network, folder / "model.safetensors", f"the network {card.network!r} of model.json")
     return network.eval()
+
+
+def load_weights(network: nn.Module, path: Path, what: str = "the network") -> None:
+    """Fill a network from a safetensors file; nothing may be missing, left over or of another shape.
+
+    Raises:
+        InputError: says what does not fit, naming the first few tensors.
+    """
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{path} cannot be read ({' '.join(str(error).split())[:200]}). Copy or train the model again."
+        ) from None
+    wanted = network.state_dict()
+    lines = [
+        *_named("lacks", sorted(set(wanted) - set(weights))),
+        *_named("has besides", sorted(set(weights) - set(wanted))),
+        *_named("has in another shape", _other_shapes(weights, wanted)),
+        *_named("has NaN or infinite values in", [n for n, t in sorted(weights.items()) if not t.isfinite().all()]),
+    ]
+    if lines:
+        raise InputError(
+            f"{path} does not fit {what}: it\n  " + "\n  ".join(lines) + "\nThe files of two models were mixed, or "
+            "the weights are damaged: copy the model's folder as a whole."
+        )
+    network.load_state_dict(weights)
+
+
+def _other_shapes(weights: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> list[str]:
+    return [
+        f"{name} ({_shape(weights[name])} instead of {_shape(wanted[name])})"
+        for name in sorted(set(weights) & set(wanted))
+        if weights[name].shape != wanted[name].shape
+    ]
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return " x ".join(map(str, tensor.shape)) or "one number"
+
+
+def _named(verb: str, names: list[str]) -> list[str]:
+    """One line, or none; a few names say enough."""
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return [f"{verb} {', '.join(names[:_MOST_NAMES])}{more}"] if names else []
 
 
 def weights_hash(folder: Path) -> str:

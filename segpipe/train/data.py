@@ -72,7 +72,7 @@ def batches(
     groups = [range(start, min(start + batch_size, len(pictures))) for start in ends]
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(pictures.gather, groups[0], device.type == "cuda") if groups else None
-        for group, following in zip(groups, [*groups[1:], None], strict=True):
+        for group, following in zip(groups, [*groups, None][1:], strict=True):
             assert coming is not None
             stored, bits = coming.result()
             coming = reader.submit(pictures.gather, following, device.type == "cuda") if following else None

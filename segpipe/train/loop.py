@@ -1,51 +1,55 @@
-"""The training loop: plain PyTorch, exact to the byte, resumable after any epoch."""
+"""The training loop: plain PyTorch, exact to the byte, resumable after any step."""
 
+import logging
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
-from torch import nn
 
-from segpipe.errors import InputError
 from segpipe.log import logger, train_bar
-from segpipe.model.device import autocast, choose_device, choose_precision, fix_arithmetic
-from segpipe.model.inputs import to_input
-from segpipe.model.weights import network_of
+from segpipe.model.device import choose_precision, fix_arithmetic
 from segpipe.stages import TrainStage
-from segpipe.train.augment.draws import RECIPES
-from segpipe.train.augment.listed import ListedAugmentation
+from segpipe.train.checkpoints import Checkpoints
 from segpipe.train.contract import contract
-from segpipe.train.data import Batch, Pictures, batches, epoch_order, listed_batches
-from segpipe.train.losses import build_loss
+from segpipe.train.course import Course
+from segpipe.train.distributed import Team, join
+from segpipe.train.feed import Feed
+from segpipe.train.learner import Learner
+from segpipe.train.memory import choose_batch_size, does_not_fit, free, is_out_of_memory
 from segpipe.train.outputs import write_outputs
-from segpipe.train.schedule import learning_rate
+from segpipe.train.roles import Roles, read_roles
+from segpipe.train.schedule import number_of_epochs
 from segpipe.train.seeds import draw_seed
-from segpipe.train.state import TrainState, load_state, save_state
-from segpipe.train.validate import validation_miou
+from segpipe.train.state import TrainState
+from segpipe.train.stopping import listening
+from segpipe.train.tracking import open_trackers
 
 
-def train_model(stage: TrainStage, dataset: Path, shards: Path, model: str, output: Path) -> None:
-    """Train one fold's model; write ``model.safetensors``, ``model.json`` and ``history.csv``.
+def train_model(
+    stage: TrainStage, dataset: Path, shards: Path, model: str, output: Path, require_checkpoint: bool = False
+) -> None:
+    """Train one model; write ``model.safetensors``, ``model.json``, ``history.csv`` and ``training.csv``.
 
-    ``output/checkpoints`` holds the state after the last whole epoch: whatever stops this function, the
-    next call goes on from there and ends with the same bytes. If training with this very config and data
-    was finished before, only the outputs are written again.
+    ``output/checkpoints`` holds the last state: whatever stops this function, the next call goes on from there and
+    ends with the same bytes. If training with this very config and data was finished before, only the outputs are
+    written again. Under torchrun this is one of several processes that train the model together.
 
     Raises:
         InputError: a role without images, or a loss that is no longer a number.
+        ConfigError: what does not fit into memory; with ``require_checkpoint``, no checkpoint of these settings.
+        InterruptedRun: SIGTERM or Ctrl-C; the state was saved.
     """
-    fix_arithmetic(stage.train.threads)
-    rows = pd.read_parquet(dataset)
-    rows = rows[rows["status"] == "labelled"]
-    trainer = Trainer(stage, _role(rows, model, "train"), _role(rows, model, "val"), shards, model, output)
-    state = trainer.run()
-    seen = pd.concat([trainer.train_rows["picture"], trainer.val_rows["picture"]])
-    write_outputs(stage, state, trainer.facts(), seen, output)
+    with join(stage.train.device) as team:
+        if not team.leads:
+            logger.setLevel(logging.ERROR)  # the first process tells the rest
+        fix_arithmetic(stage.train.threads, stage.train.deterministic, stage.train.tf32)
+        roles = read_roles(dataset, stage, model)
+        trainer = Trainer(stage, roles, shards, model, output, team, require_checkpoint)
+        state = trainer.run()
+        if team.leads:
+            seen = pd.concat([roles.train["picture"], roles.val["picture"]])
+            write_outputs(stage, state, trainer.facts(), seen, output)
 
 
 @dataclass
@@ -53,161 +57,116 @@ class Trainer:
     """One run of one model; :meth:`run` reads top to bottom."""
 
     stage: TrainStage
-    train_rows: pd.DataFrame
-    val_rows: pd.DataFrame
+    roles: Roles
     shards: Path
     model: str
     output: Path
+    team: Team
+    require_checkpoint: bool = False
 
     def __post_init__(self) -> None:
-        config = self.stage.train
-        self.device = choose_device(config.device)
-        self.precision = choose_precision(config.precision, self.device)
-        self.classes = len(self.stage.classes)
+        self.precision = choose_precision(self.stage.train.precision, self.team.device)
         # A seed per model, or all folds would start from the same weights and see the same augmentation.
         self.seed = draw_seed(self.stage.seed, self.model)
-        self.contract = contract(self.stage, self.model, self.train_rows, self.val_rows, self.device.type)
-        wanted = config.augment
-        self.listed = (
-            None if isinstance(wanted, str) else ListedAugmentation(wanted, self.seed, list(self.stage.classes))
-        )
-        self.drop_last = len(self.train_rows) > config.batch_size  # a rest of one image upsets batch statistics
-        whole, rest = divmod(len(self.train_rows), config.batch_size)
-        self.steps_per_epoch = whole if self.drop_last else whole + (rest > 0)
-        self.checkpoint = self.output / "checkpoints" / "last.pt"
+        self.epochs = number_of_epochs(self.stage.train.epochs, len(self.roles.train))
+        self.checkpoints = Checkpoints(self.output / "checkpoints")
+        self.size = 0  # images a step
+        self.most: int | None = None  # of them, after running out of memory
 
     def run(self) -> TrainState:
-        """Train until the last epoch, or until ``patience`` epochs bring nothing better."""
-        config = self.stage.train
-        torch.manual_seed(self.seed)
-        network = network_of(self.stage.model, self.classes).to(self.device)
-        optimizer = _optimizer(network, config.optimizer, config.learning_rate, config.weight_decay)
-        scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
-        state = load_state(self.checkpoint, self.contract) or self._fresh(network, optimizer, scaler)
-        network.load_state_dict(state.weights)
-        optimizer.load_state_dict(state.optimizer)
-        scaler.load_state_dict(state.scaler)
-        logger.info(
-            "%s: %d images to train, %d to validate, %s, %s",
-            self.model, len(self.train_rows), len(self.val_rows), self.device, self.precision,
-        )  # fmt: skip
-        with train_bar(self.model, config.epochs * self.steps_per_epoch, state.epoch * self.steps_per_epoch) as bar:
-            while state.epoch < config.epochs and not self._out_of_patience(state):
-                started = time.monotonic()
-                loss = self._epoch(network, optimizer, scaler, state.epoch + 1, bar)
-                self._record(state, network, optimizer, scaler, loss)
-                save_state(state, self.checkpoint)
-                self._report(state, time.monotonic() - started, bar)
-        return state
+        """Train to the end; where ``batch_size: auto`` ran out of memory, go on from the checkpoint with half."""
+        while True:
+            try:
+                return self._run()
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            free()  # only here, where the error no longer holds the tensors
+            self._shrink()
 
     def facts(self) -> dict[str, str | int]:
         """What the model's card says of how it came to be."""
         return {
             "model": self.model,
-            "device": self.device.type,
-            "train_images": len(self.train_rows),
-            "val_images": len(self.val_rows),
+            "device": self.team.device.type,
+            "precision": str(self.precision).removeprefix("torch."),
+            "train_images": len(self.roles.train),
+            "train_patients": self.roles.train["patient"].nunique(),
+            "val_images": len(self.roles.val),
+            "val_patients": self.roles.val["patient"].nunique(),
         }
 
-    def _epoch(self, network: nn.Module, optimizer: Any, scaler: Any, epoch: int, bar: Any) -> float:
-        """One pass over the training images; the mean loss."""
-        config, loss_of = self.stage.train, build_loss(self.stage.train.loss)
-        torch.manual_seed(draw_seed(self.seed, epoch))  # dropout draws from here
-        network.train()
-        rows = epoch_order(self.train_rows, self.seed, epoch)
-        losses = []
-        for number, (images, masks) in enumerate(self._batches(rows, epoch)):
-            _set_learning_rate(optimizer, self._rate((epoch - 1) * self.steps_per_epoch + number))
-            with autocast(self.device, self.precision):
-                logits = network(to_input(images))
-            loss = loss_of(logits.float(), masks)
-            if not torch.isfinite(loss):
-                raise InputError(self._diverged(epoch, rows.iloc[number * config.batch_size :][: config.batch_size]))
-            optimizer.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
-            scaler.step(optimizer)
-            scaler.update()
-            losses.append(float(loss.detach()))
-            bar.step(epoch, losses[-1], len(images))
-        return float(np.mean(losses))
+    def _run(self) -> TrainState:
+        state, learner, feed = self._begin()
+        steps = feed.batching.steps
+        # Finished training needs no server to write its outputs again.
+        tracked = self.team.leads and not state.ended(self.epochs, self.stage.train.patience)
+        trackers = open_trackers(self.stage, self.model, self.output) if tracked else None
+        done = state.epoch * steps + state.step
+        with listening() as stop, train_bar(self.model, self.epochs * steps, done) as bar:
+            course = Course(
+                self.stage, self.model, self.roles, self.epochs, self.shards, self.output, self.team, self.seed, feed,
+                state, learner, self.checkpoints, stop, bar, trackers,
+            )  # fmt: skip
+            if not course.ended:
+                self._note_processes(state)
+            while not course.ended:
+                started, first = time.monotonic(), state.step
+                course.epoch()
+                self._report(state, time.monotonic() - started, steps - first, feed)
+                bar.validated(state.history[-1]["val_miou"])
+        if trackers:
+            trackers.close()
+        return state
 
-    def _batches(self, rows: pd.DataFrame, epoch: int) -> Iterator[Batch]:
-        """An epoch's batches, augmented: on the device, or by the user's list of MONAI transforms."""
-        config, pictures = self.stage.train, Pictures(rows, self.shards, self.classes)
-        if self.listed:
-            return listed_batches(
-                pictures, config.batch_size, self.device, self.drop_last, self.listed, epoch, config.workers
-            )
-        recipe = RECIPES[config.augment] if isinstance(config.augment, str) else None
-        return batches(pictures, config.batch_size, self.device, self.drop_last, recipe, self.seed, epoch)
+    def _begin(self) -> tuple[TrainState, Learner, Feed]:
+        """The state of the checkpoint, or a fresh one, and what goes on from it."""
+        found = contract(self.stage, self.model, self.roles, self.team.device, self.precision)
+        opened = self.checkpoints.open(found, self.require_checkpoint) if self.team.leads else None
+        kept = self.team.share(opened)
+        state = kept or TrainState(found, self.most or self._batch_size())
+        if self.most and state.batch_size > self.most:
+            state.step = state.step * state.batch_size // self.most  # the same images in more steps
+            state.batch_size = self.most
+        self.size = state.batch_size
+        feed = Feed(self.stage, self.roles.train, self.shards, self.seed, self.team, state.batch_size)
+        logger.info(
+            "%s: %d images to train, %d to validate, %d epochs, %s, %s, %d images a step%s",
+            self.model, len(self.roles.train), len(self.roles.val), self.epochs, self.team.device, self.precision,
+            feed.batching.per_step, f" of {self.team.size} processes" if self.team.size > 1 else "",
+        )  # fmt: skip
+        learner = Learner(self.stage, self.seed, self.team, fresh=kept is None)
+        if kept:
+            learner.load(kept)
+        return state, learner, feed
 
-    def _record(self, state: TrainState, network: nn.Module, optimizer: Any, scaler: Any, loss: float) -> None:
-        """Validate, and bring the state to the end of the epoch."""
-        state.epoch += 1
-        every = self.stage.train.preview_every
-        preview = None
-        if every and (state.epoch % every == 0 or state.epoch == self.stage.train.epochs):
-            preview = self.output / "previews" / f"epoch-{state.epoch:04d}.png"
-        miou = validation_miou(
-            network, self.val_rows, self.shards, self.classes, self.stage.train.batch_size, self.device, preview
-        )
-        state.weights, state.optimizer, state.scaler = _copy(network), optimizer.state_dict(), scaler.state_dict()
-        if miou > state.best_miou:
-            state.best_miou, state.best_epoch, state.best_weights = miou, state.epoch, state.weights
-        rate = self._rate(state.epoch * self.steps_per_epoch - 1)
-        state.history.append({"epoch": state.epoch, "learning_rate": rate, "loss": loss, "val_miou": miou})
+    def _note_processes(self, state: TrainState) -> None:
+        if state.processes not in (0, self.team.size):
+            logger.warning(
+                "%s: %d processes trained so far and %d go on; the result differs by rounding from that of one number",
+                self.model, state.processes, self.team.size,
+            )  # fmt: skip
+        state.processes = self.team.size
 
-    def _report(self, state: TrainState, seconds: float, bar: Any) -> None:
-        last, total = state.history[-1], self.stage.train.epochs
-        bar.validated(last["val_miou"])
+    def _batch_size(self) -> int:
+        wanted = self.stage.train.batch_size
+        return choose_batch_size(self.stage, self.team, len(self.roles.train)) if wanted == "auto" else wanted
+
+    def _shrink(self) -> None:
+        size = min(self.size, len(self.roles.train))
+        if self.stage.train.batch_size != "auto" or self.team.size > 1 or size == 1:
+            raise does_not_fit(self.stage, self.team, size)
+        self.most = size // 2
+        logger.warning(
+            "%s: out of memory with %d images a step; going on from the last checkpoint with %d",
+            self.model, size, self.most,
+        )  # fmt: skip
+
+    def _report(self, state: TrainState, seconds: float, steps: int, feed: Feed) -> None:
+        last, total = state.history[-1], self.epochs
+        whole = seconds * feed.batching.steps / max(1, steps)  # of an epoch gone on with, only a part was timed
         logger.info(
             "%s epoch %d/%d: loss %.4f, val MIoU %.4f (best %.4f in epoch %d), %.1f images/s, about %.0f s left",
             self.model, state.epoch, total, last["loss"], last["val_miou"], state.best_miou, state.best_epoch,
-            self.steps_per_epoch * self.stage.train.batch_size / seconds, seconds * (total - state.epoch),
+            steps * feed.batching.per_step / seconds, whole * (total - state.epoch),
         )  # fmt: skip
-
-    def _fresh(self, network: nn.Module, optimizer: Any, scaler: Any) -> TrainState:
-        weights = _copy(network)
-        return TrainState(self.contract, 0, weights, optimizer.state_dict(), scaler.state_dict(), weights)
-
-    def _rate(self, step: int) -> float:
-        config = self.stage.train
-        warmup = round(config.warmup_epochs * self.steps_per_epoch)
-        return learning_rate(step, config.epochs * self.steps_per_epoch, warmup, config.learning_rate)
-
-    def _out_of_patience(self, state: TrainState) -> bool:
-        patience = self.stage.train.patience
-        return patience > 0 and state.epoch - state.best_epoch >= patience
-
-    def _diverged(self, epoch: int, rows: pd.DataFrame) -> str:
-        return (
-            f"{self.model}: the loss became NaN or infinite in epoch {epoch}, in the batch of "
-            f"{', '.join(rows['image_id'])}. The checkpoint of epoch {epoch - 1} is kept. Try half of "
-            f"train.learning_rate ({self.stage.train.learning_rate:g}), or look at these images."
-        )
-
-
-def _role(rows: pd.DataFrame, model: str, role: str) -> pd.DataFrame:
-    chosen = rows[rows[f"role:{model}"] == role]
-    if chosen.empty:
-        raise InputError(
-            f"{model}: none of the {len(rows)} labelled images has the role {role!r}. Folds are drawn by patient; use "
-            "fewer folds, another seed, a larger folds.val_fraction, or your own folds.column."
-        )
-    return chosen
-
-
-def _optimizer(network: nn.Module, name: str, rate: float, decay: float) -> torch.optim.Optimizer:
-    if name == "sgd":
-        return torch.optim.SGD(network.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=decay)
-    kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
-    return kind(network.parameters(), lr=rate, weight_decay=decay)
-
-
-def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
-def _copy(network: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()}

@@ -11,6 +11,7 @@ import torch
 from monai.losses.dice import DiceLoss
 from monai.losses.focal_loss import FocalLoss
 from torch import Tensor, nn
+from torch.nn import functional
 
 from segpipe.errors import ConfigError
 
@@ -27,14 +28,32 @@ class MultiLabelLoss(nn.Module):
         super().__init__()
         self.terms = nn.ModuleList(terms)
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """(B, C, H, W) and (B, C, H, W) -> scalar."""
+    def forward(self, logits: Tensor | Sequence[Tensor], targets: Tensor) -> Tensor:
+        """(B, C, H, W), or several of them at falling resolution, and (B, C, H, W) -> scalar.
+
+        Several (deep supervision, Lee et al. 2015) weigh 1, 1/2, 1/4, ..., divided by their sum. A smaller one is
+        compared with the share of each of its pixels that the mask covers.
+        """
+        if isinstance(logits, Tensor):
+            return self._one(logits, targets)
+        weights = [0.5**level for level in range(len(logits))]
+        values = [
+            weight / sum(weights) * self._one(level, _shrink(targets, level.shape[2:]))
+            for weight, level in zip(weights, logits, strict=True)
+        ]
+        return torch.stack(values).sum()
+
+    def _one(self, logits: Tensor, targets: Tensor) -> Tensor:
         if logits.shape != targets.shape:
             raise ValueError(f"logits are {tuple(logits.shape)} and targets {tuple(targets.shape)}")
         # Sums over 512 x 512 pixels overflow float16 and lose digits in bfloat16.
         with torch.autocast(logits.device.type, enabled=False):
             values = [term(logits.float(), targets.float()) for term in self.terms]
         return torch.stack(values).sum()
+
+
+def _shrink(targets: Tensor, size: torch.Size) -> Tensor:
+    return targets if targets.shape[2:] == size else functional.interpolate(targets.float(), size, mode="area")
 
 
 def _dice() -> nn.Module:

@@ -6,11 +6,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from segpipe import __version__
 from segpipe.io.atomic import atomic_path, write_text
 from segpipe.log import logger
-from segpipe.model.card import SEEN, ModelCard
+from segpipe.model.card import SEEN, ModelCard, pictures_seen
 from segpipe.model.weights import save_model
 from segpipe.stages import TrainStage
+from segpipe.train.contract import contract_hash
 from segpipe.train.state import TrainState
 
 
@@ -19,14 +21,15 @@ def write_outputs(
 ) -> None:
     """Write ``history.csv``, and the best weights as ``model.safetensors`` with their ``model.json``.
 
-    ``training.csv`` holds the hashes of the pictures that were ``seen``, so that the model's later users can
-    tell them from new ones.
+    ``training.csv`` holds the hashes of the pictures that were ``seen``, also by the model it started from, so that
+    its later users can tell them from new ones.
 
     Nothing here tells time, so that the same training gives the same bytes.
     """
     with atomic_path(output / "history.csv") as temporary:
         pd.DataFrame(state.history).to_csv(temporary, index=False, float_format="%.8g", lineterminator="\n")
-    write_text(output / SEEN, "\n".join(["picture", *sorted(seen)]) + "\n")
+    before = pictures_seen(stage.model.init) if stage.model.init else set()
+    write_text(output / SEEN, "\n".join(["picture", *sorted(before.difference(seen)), *sorted(seen)]) + "\n")
     card = ModelCard(
         network=stage.model.network,
         options=stage.model.options,
@@ -36,10 +39,13 @@ def write_outputs(
         provenance={
             **facts,
             "seed": stage.seed,
-            "contract": state.contract,
+            "contract": contract_hash(state.contract),
+            "batch_size": state.batch_size,
+            "processes": state.processes,
             "best_epoch": state.best_epoch,
             "epochs": state.epoch,
             "val_miou": round(state.best_miou, 6),
+            "segpipe": __version__,
             "torch": torch.__version__,
         },
     )

@@ -51,7 +51,7 @@ def stage(name, **train):
             "data": {"images": "{p}.png", "masks": {"lung": "l/{p}.png", "heart": "h/{p}.png"}},
             "preprocess": {"size": SIZE},
             "folds": {"k": 2, "val_fraction": 0.3},
-            "model": {"options": {"channels": [4, 8, 16], "num_res_units": 0}},
+            "model": {"network": "unet", "options": {"channels": [4, 8, 16], "num_res_units": 0}},
             "train": {"epochs": 3, "batch_size": 2, "threads": 1, "preview_every": 0, "learning_rate": 0.01, **train},
         }
     )

@@ -61,7 +61,7 @@ def test_killing_training_and_starting_again_gives_the_same_bytes(finished: Run)
     assert killed, "training was over before it could be killed"
     finished.snakemake(config, "--unlock")
     finished.snakemake(config, "--cores", "2")
-    assert "resuming after epoch" in (finished.results(config) / "logs/train/fold0.log").read_text()
+    assert "going on after epoch" in (finished.results(config) / "logs/train/fold0.log").read_text()
     assert contents(finished.results(config)) == contents(finished.results(TINY))
 
 

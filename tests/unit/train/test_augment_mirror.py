@@ -4,9 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segpipe.config import MonaiTransform
+from segpipe.config.sides import lone_sides, pairs_by_name, swapped_order
 from segpipe.errors import ConfigError
 from segpipe.train.augment.listed import ListedAugmentation
-from segpipe.train.augment.mirror import RandMirrord, lone_sides, pairs_by_name, swapped_order
+from segpipe.train.augment.mirror import RandMirrord
 
 LUNGS = ["left_lung", "heart", "right_lung"]
 

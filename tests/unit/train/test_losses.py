@@ -125,3 +125,24 @@ def test_different_shapes_are_an_error_and_are_not_broadcast() -> None:
 def test_an_unknown_loss_is_named_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="no loss 'iou'; choose one of bce, dice, dice_ce, dice_focal"):
         build_loss("iou")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_several_resolutions_weigh_half_as_much_each_time(name: str) -> None:
+    logits, targets = random_case(2, 3, 16, 16)
+    half, quarter = torch.nn.functional.avg_pool2d(targets, 2), torch.nn.functional.avg_pool2d(targets, 4)
+    small, tiny = torch.randn(2, 3, 8, 8), torch.randn(2, 3, 4, 4)
+    loss = build_loss(name)
+    expected = (4 * loss(logits, targets) + 2 * loss(small, half) + loss(tiny, quarter)) / 7
+    assert float(loss([logits, small, tiny], targets)) == pytest.approx(float(expected), rel=1e-5)
+    assert float(loss([logits], targets)) == float(loss(logits, targets))
+
+
+def test_a_thin_structure_stays_in_the_smaller_target_as_the_share_that_it_covers() -> None:
+    targets = torch.zeros(1, 1, 8, 8)
+    targets[..., 3] = 1
+    right = torch.full((1, 1, 2, 2), -20.0)
+    right[..., 0] = math.log(0.25 / 0.75)  # a column of four covers a quarter of the left half
+    wrong = torch.full((1, 1, 2, 2), -20.0)
+    loss = build_loss("bce")
+    assert float(loss([targets * 40 - 20, right], targets)) < float(loss([targets * 40 - 20, wrong], targets)) / 2
