@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import time
@@ -15,6 +16,7 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_SPACE_TEXTS = tuple(os.strerror(number) for number in NO_SPACE)
 
 _DAY = 86_400.0  # seconds
+_TEMPORARY = re.compile(r"\..*\.\d+\.[0-9a-f]{8}(\.[^.]*)?")  # as atomic_path names its files, and nobody else
 
 
 @contextmanager
@@ -44,9 +46,12 @@ def atomic_path(final: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files that a killed process left; younger than a day, one may still be written."""
+    """Remove temporary files that a killed process left; younger than a day, one may still be written.
+
+    ``folder`` may be anybody's (`segpipe predict --output .`): other hidden files are left alone.
+    """
     for path in folder.glob(".*.*"):
-        if path.is_file() and time.time() - path.stat().st_mtime > _DAY:
+        if _TEMPORARY.fullmatch(path.name) and path.is_file() and time.time() - path.stat().st_mtime > _DAY:
             path.unlink(missing_ok=True)
 
 

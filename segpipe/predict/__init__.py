@@ -1,1 +1,1 @@
-"""Masks for whole shards: batched inference, restored to the original size, written as it goes."""
+"""Masks for shards and for folders: batched inference, restored to the original size, written as it goes."""

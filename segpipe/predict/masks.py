@@ -8,6 +8,7 @@ from monai.inferers import Inferer, SimpleInferer, SlidingWindowInferer
 from monai.transforms import Compose, Transform
 
 from segpipe.config import Predict
+from segpipe.predict.clean import fill_holes, keep_large_pieces
 from segpipe.transforms import RestoreGeometryd
 
 WINDOW = 512
@@ -31,9 +32,37 @@ class ProbabilityToMaskd(Transform):
         return {**data, "mask": mask}
 
 
-def postprocessing(threshold: float, exclusive: bool) -> Compose:
-    """Probabilities, not labels, go back to the original geometry; then they are thresholded."""
-    return Compose([RestoreGeometryd(keys="probability"), ProbabilityToMaskd(threshold, exclusive)])
+class CleanMaskd(Transform):
+    """Remove small pieces of each class of ``mask`` (classes, rows, columns), then fill its holes.
+
+    Leaves the numbers of pixels that changed, over all classes, as ``removed_pixels`` and ``filled_pixels``. With
+    ``exclusive`` a hole is filled only where no other class is.
+    """
+
+    def __init__(self, smallest_island: float, fill: bool, exclusive: bool) -> None:
+        self.smallest_island, self.fill, self.exclusive = smallest_island, fill, exclusive
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        before: np.ndarray = data["mask"]
+        kept, filled = before, before
+        if self.smallest_island > 0:
+            kept = filled = np.stack([keep_large_pieces(channel, self.smallest_island) for channel in before])
+        if self.fill:
+            free = np.logical_not(kept.any(axis=0)) if self.exclusive else None
+            filled = np.stack([fill_holes(channel, free) for channel in kept])
+        removed, added = np.count_nonzero(before) - np.count_nonzero(kept), np.count_nonzero(filled & ~kept)
+        return {**data, "mask": filled, "removed_pixels": int(removed), "filled_pixels": int(added)}
+
+
+def postprocessing(predict: Predict, exclusive: bool) -> Compose:
+    """Probabilities, not labels, go back to the original geometry; there they are thresholded and tidied."""
+    return Compose(
+        [
+            RestoreGeometryd(keys="probability"),
+            ProbabilityToMaskd(predict.threshold, exclusive),
+            CleanMaskd(predict.smallest_island, predict.fill_holes, exclusive),
+        ]
+    )
 
 
 def build_inferer(predict: Predict, size: int) -> Inferer:

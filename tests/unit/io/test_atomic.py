@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from segpipe.errors import DiskFullError
-from segpipe.io.atomic import atomic_path, write_bytes, write_text, write_text_if_changed
+from segpipe.io.atomic import atomic_path, remove_leftovers, write_bytes, write_text, write_text_if_changed
 
 
 def test_a_successful_block_leaves_the_file_and_nothing_else(tmp_path: Path) -> None:
@@ -79,3 +79,13 @@ def test_unchanged_text_is_not_written_again(tmp_path: Path) -> None:
     assert path.stat().st_mtime == 1
     assert write_text_if_changed(path, "ö\n")
     assert path.read_bytes() == "ö\n".encode()
+
+
+def test_leftovers_of_a_kill_go_after_a_day_and_other_hidden_files_stay(tmp_path):
+    names = (".last.4711.0a1b2c3d.pt", ".young.4711.0a1b2c3d.png", ".gitlab-ci.yml", ".v1.2.3", ".a.12.notahash.png")
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+        if "young" not in name:
+            os.utime(tmp_path / name, (0, 0))
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])

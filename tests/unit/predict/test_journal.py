@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from segpipe.predict.journal import Journal, recipe
@@ -26,11 +27,12 @@ def test_a_mask_is_kept_only_if_made_by_the_same_recipe_and_whole(folder):
 
 def test_a_line_cut_short_by_a_kill_costs_its_image_only(folder):
     with (folder / "journal.csv").open("a") as file:
-        file.write("b,abc")
+        file.write('b,abc,def,"{""reason"": ""in the midst of a')
     journal = Journal(folder)
     assert not journal.keeps("b", "abc", [])
-    journal.add("c", recipe("z"), FILES)
+    journal.add("c", recipe("z"), FILES, {"note": 'a "word",\nand a line', "count": np.int64(3)})
     again = Journal(folder)
+    assert again.facts("c") == {"note": 'a "word",\nand a line', "count": 3}
     assert again.keeps("a", recipe("x"), NAMES)
     assert again.keeps("c", recipe("z"), NAMES)
 

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -50,12 +51,57 @@ def test_without_folds_all_models_decide_together(prepared, models, tmp_path):
     assert files(tmp_path) != files(tmp_path / "one")
 
 
+def test_given_models_of_one_name_both_decide(prepared, models, tmp_path):
+    copies = [tmp_path / place / "model" for place in "ab"]
+    for source, copy in zip(models, copies, strict=True):
+        shutil.copytree(source, copy)
+    index = predict(prepared, copies, tmp_path / "same", dataset=False)
+    assert set(index["models"]) == {"a/model b/model"}
+    predict(prepared, models, tmp_path / "plain", dataset=False)
+    assert files(tmp_path / "same") == files(tmp_path / "plain")
+
+
+def test_repeats_of_a_fold_predict_the_fold_together(prepared, models, tmp_path):
+    repeats = [tmp_path / name for name in ("fold0", "fold0-r2")]
+    for source, copy in zip(models, repeats, strict=True):
+        shutil.copytree(source, copy)
+    index = predict(prepared, repeats, tmp_path)
+    folds = pd.read_parquet(prepared / "dataset.parquet").set_index("image_id")["fold"]
+    assert index["models"].to_dict() == {name: "fold0 fold0-r2" if folds[name] == "0" else "" for name in index.index}
+
+
+def test_tidied_pixels_are_counted_and_kept_masks_know_their_count(prepared, models, tmp_path):
+    first = predict(prepared, models, tmp_path, smallest_island=0.2, fill_holes=True)
+    plain = predict(prepared, models, tmp_path / "plain")
+    assert (plain[["removed_pixels", "filled_pixels"]] == 0).all(axis=None)
+    classes = stage("predict").classes
+    for image_id, row in first.iterrows():
+        tidy, raw = (read_masks(f / "masks", image_id, "per_class", classes) for f in (tmp_path, tmp_path / "plain"))
+        assert tidy.sum() - raw.sum() == row["filled_pixels"] - row["removed_pixels"]
+    assert first["removed_pixels"].sum() > 0
+    pd.testing.assert_frame_equal(first, predict(prepared, models, tmp_path, smallest_island=0.2, fill_holes=True))
+
+
 def test_a_given_model_knows_the_pictures_it_was_trained_on(prepared, models, tmp_path):
     index = predict(prepared, models[:1], tmp_path, dataset=False)
     folds = pd.read_parquet(prepared / "dataset.parquet").set_index("image_id")["fold"]
     assert index["predicted"].all()
     assert index["seen"].to_dict() == {image_id: folds[image_id] != "0" for image_id in index.index}
     assert not predict(prepared, models, tmp_path / "run")["seen"].any(), "models of a run predict what they never saw"
+
+
+def test_pictures_that_the_model_knows_from_where_it_started_are_told(prepared, models, tmp_path, caplog):
+    copies = [tmp_path / model.name for model in models]
+    for source, copy in zip(models, copies, strict=True):
+        shutil.copytree(source, copy)
+    predict(prepared, copies, tmp_path)
+    assert "trained the model" not in caplog.text
+    table = pd.read_parquet(prepared / "dataset.parquet")
+    first = table[(table["shard"] == "0000") & (table["fold"] == "0")]["picture"].iloc[0]
+    with (copies[0] / "training.csv").open("a") as file:
+        file.write(f"{first}\n")
+    predict(prepared, copies, tmp_path)
+    assert "1 of these pictures trained the model that predicts them" in caplog.text
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])
