@@ -21,8 +21,15 @@ include: "workflow/rules/predict.smk"
 include: "workflow/rules/report.smk"
 
 
+# What a run ends with: its own report, or a comparison of variants.
+TARGETS = ["report.csv", "summary.txt"]
+if CONFIG.compare:
+    TARGETS = ["comparison.csv", "comparison.png"]
+
+    include: "workflow/rules/compare.smk"
+
+
 rule all:
     default_target: True
     input:
-        f"{RESULTS}/report.csv",
-        f"{RESULTS}/summary.txt",
+        [f"{RESULTS}/{name}" for name in TARGETS],

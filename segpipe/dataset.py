@@ -1,6 +1,7 @@
 """The dataset stage: all shards' tables become one, with folds and duplicates decided."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,12 @@ COLUMNS = [
     *("image_id", "image", "patient", "fold_wanted", "status", "notes", "picture", "content"),
     *("perceptual_hash", "thumbnail"),
 ]
+ROLES = {"train": "train on", "val": "choose the epoch by", "test": "be tested on"}
+CONSEQUENCES = {
+    "train": "It will find the class nowhere.",
+    "val": "Its best epoch is chosen without regard to the class.",
+    "test": "Its scores say nothing of the class.",
+}
 
 
 def gather(stage: DatasetStage, tables: Sequence[Path], output: Path) -> None:
@@ -82,8 +89,31 @@ def describe(images: pd.DataFrame, stage: DatasetStage) -> dict[str, Any]:
         "near_duplicates": int((images["near_duplicate_of"] != "").sum()),
         "labelled_by_fold": {name: int(count) for name, count in labelled["fold"].value_counts().sort_index().items()},
         "empty_masks": empty,
+        "absent_classes": absent_classes(labelled, stage),
         "fingerprint": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
     }
+
+
+def absent_classes(labelled: pd.DataFrame, stage: DatasetStage) -> dict[str, dict[str, list[str]]]:
+    """For each model and role the classes that no image has there; a class that is nowhere is another matter.
+
+    Such a model never learns the class, or is not tested on it: an image without it, predicted without it, has
+    an IoU of 1.
+    """
+    there = {name: ~labelled["notes"].str.contains(f"mask_empty:{re.escape(name)}(?:;|$)") for name in stage.classes}
+    found: dict[str, dict[str, list[str]]] = {}
+    for model in stage.folds.models:
+        for role in ("train", "val", "test"):
+            rows = labelled[f"role:{model}"] == role
+            absent = [name for name, has in there.items() if has.any() and not (has & rows).any()]
+            if absent:
+                found.setdefault(model, {})[role] = absent
+                logger.warning(
+                    "%s: of its %d images to %s none shows %s. %s Use fewer folds, another seed, or your own "
+                    "folds.column, which spreads the images that do.",
+                    model, rows.sum(), ROLES[role], ", ".join(absent), CONSEQUENCES[role],
+                )  # fmt: skip
+    return found
 
 
 def _require_labels(images: pd.DataFrame) -> None:

@@ -79,10 +79,22 @@ def _check_filled(chosen: dict[str, str], folds: Folds) -> None:
     wanted = [str(i) for i in range(folds.k)] if folds.scheme == "kfold" else ["train", "val", "test"]
     filled = set(chosen.values())
     empty = [fold for fold in wanted if fold not in filled]
-    if empty or len(chosen) < 3:
+    found = f"{len(chosen)} patient{'' if len(chosen) == 1 else 's'} with masks"
+    own = f"the column {folds.column}" if folds.column else "folds.column"
+    if len(chosen) < 3:
         raise InputError(
-            f"{len(chosen)} patients with masks are too few for {folds.scheme}: "
-            f"{'nobody is in ' + ', '.join(empty) if empty else 'no fold is left to validate'}. Folds are drawn by "
-            "patient, so that none is in two; use fewer folds (folds.k), another seed, your own folds.column, or more "
-            "patients."
+            f"{found}: too few to train. A model needs at least three, one each to train, validate and test, since no "
+            "patient may be in two. If these images are of more patients, name them: by {patient} in the pattern or a "
+            "column patient in the sheet."
+        )
+    if folds.scheme == "kfold" and len(chosen) < folds.k:
+        raise InputError(
+            f"{found} cannot fill the {folds.k} folds of folds.k: no patient may be in two. Set folds.k to "
+            f"{max(2, len(chosen) // 2)} or less, or add patients."
+        )
+    if empty:
+        drawn = "" if folds.column else " Folds are drawn patient by patient, so small sets leave some empty by chance:"
+        raise InputError(
+            f"{found}, but none in the fold{'' if len(empty) == 1 else 's'} {', '.join(empty)} of {folds.scheme}."
+            f"{drawn} use fewer folds (folds.k), another seed, or name the folds yourself in {own}."
         )

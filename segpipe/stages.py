@@ -1,7 +1,8 @@
 """What each stage sees of the config, and nothing more.
 
 The scan writes these to ``results/<name>/config/<stage>.json``; a rule takes its file as an input. So
-a new report title retrains nothing, and a verb run by hand sees exactly what Snakemake gave it.
+a new report title retrains nothing, and a verb run by hand sees exactly what Snakemake gave it. A trial
+(:mod:`segpipe.trials`) has files of its own for what differs in it, in its own folder ``config``.
 """
 
 from pathlib import Path
@@ -27,6 +28,7 @@ from segpipe.config import (
 from segpipe.errors import ConfigError
 from segpipe.io.predictions import have_label_values
 from segpipe.io.stamp import file_stamp
+from segpipe.trials import RUN, Variant, trials, variants
 
 
 class ReadStage(Section):
@@ -79,6 +81,7 @@ class PredictStage(Section):
     preprocess: Preprocess
     predict: Predict
     label_masks: bool  # one file for all classes, as the reference masks of this run have
+    labelled_only: bool = False  # where masks are made for their scores alone
 
 
 class ScoreStage(ReadStage):
@@ -92,19 +95,44 @@ class ReportStage(Section):
     checks: Checks
     classes: list[str]
     carried: list[str]
+    repeats: int = 1
+
+
+class ComparedVariant(Section):
+    """One row of a comparison."""
+
+    name: str
+    label: str
+    network: str
+    loss: str
+    patients: int
+
+
+class CompareStage(Section):
+    """Tables and picture of a comparison; the first variant is what the others are compared with."""
+
+    title: str
+    seed: int
+    classes: list[str]
+    models: list[str]  # of the first seed
+    repeats: int
+    variants: list[ComparedVariant]
+    predict: Predict
+    size: int
 
 
 Stage = TypeVar("Stage", bound=Section)
 
 
 def stage_configs(config: Config, carried: list[str]) -> dict[str, Section]:
-    """The config of every stage; ``carried`` are the sample columns that go to the report."""
+    """The config of every stage; ``carried`` are the sample columns that go to the report.
+
+    The stages of a trial have its folder before their names: ``compare/<variant>/train``.
+    """
     classes = config.class_values
     data = config.data
     read = {"root": data.root, "classes": classes, "missing_mask": data.missing_mask, "links": data.links}
-    contract = {"classes": classes, "dicom": config.dicom, "preprocess": config.preprocess}
     names = list(classes)
-    label_masks = have_label_values(classes)
     return {
         "preprocess": PreprocessStage(
             **read,
@@ -123,11 +151,57 @@ def stage_configs(config: Config, carried: list[str]) -> dict[str, Section]:
             checks=config.checks.of_duplicates(),
             folds=config.folds,
         ),
-        "train": TrainStage(seed=config.seed, **contract, model=config.model, train=config.train),
-        "predict": PredictStage(**contract, predict=config.predict, label_masks=label_masks),
         "score": ScoreStage(**read),
-        "report": ReportStage(title=config.report.title, checks=config.checks, classes=names, carried=carried),
+        "report": ReportStage(
+            title=config.report.title,
+            checks=config.checks,
+            classes=names,
+            carried=carried,
+            repeats=1 if config.model.weights else config.train.repeats,
+        ),
+        **_of_trials(config),
     }
+
+
+def _of_trials(config: Config) -> dict[str, Section]:
+    """Training and prediction of the run and of every other trial, and what brings variants together."""
+    contract = {"classes": config.class_values, "dicom": config.dicom, "preprocess": config.preprocess}
+    # The number of seeds is no part of a model: with one more, those that are there stay as they are.
+    one_seed = config.train.model_copy(update={"repeats": 1})
+    found: dict[str, Section] = {"train": TrainStage(seed=config.seed, **contract, model=config.model, train=one_seed)}
+    for trial in trials(config):
+        found[f"{trial}predict"] = PredictStage(
+            **contract,
+            predict=config.predict,
+            label_masks=have_label_values(config.class_values),
+            labelled_only=trial != RUN,
+        )
+    compared = variants(config)
+    for variant in compared:
+        stage = TrainStage(seed=config.seed, **contract, model=variant.model, train=variant.train)
+        found[f"{variant.folder}train"] = stage
+    return found | ({"compare": _comparison(config, compared)} if config.compare else {})
+
+
+def _comparison(config: Config, compared: list[Variant]) -> CompareStage:
+    assert config.compare
+    axes = ("name", "label", "network", "loss", "patients")
+    return CompareStage(
+        title=config.report.title,
+        seed=config.seed,
+        classes=list(config.class_values),
+        models=config.folds.models,
+        repeats=config.compare.repeats,
+        variants=[ComparedVariant(**{axis: getattr(variant, axis) for axis in axes}) for variant in compared],
+        predict=config.predict,
+        size=config.preprocess.size,
+    )
+
+
+def stage_file(stage: str) -> str:
+    """Where a stage's file lies below the results: that of ``compare/x/train`` is ``compare/x/config/train.json``."""
+    trial, slash, name = stage.rpartition("/")
+    return f"{trial}{slash}config/{name}.json"
 
 
 def stage_text(stage: Section) -> str:

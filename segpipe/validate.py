@@ -11,7 +11,7 @@ import pandas as pd
 from segpipe.checks.hygiene import with_checks
 from segpipe.config import Config
 from segpipe.config_file import load_config
-from segpipe.dataset import assemble, check_duplicates
+from segpipe.dataset import absent_classes, assemble, check_duplicates
 from segpipe.errors import InputError, SegpipeError
 from segpipe.ingest import PRELOAD, image_reader, quarantined
 from segpipe.isolation import Limits, Lost, isolated_map
@@ -55,7 +55,7 @@ def validate_config(path: Path, cores: int, output: Path | None = None) -> Valid
     classes = list(config.class_values)
     images = with_checks(pd.DataFrame(read_rows(samples, preprocess, cores)), config.checks, classes)
     problem = None
-    if config.model.weights is None:
+    if not config.model.weights:
         images, problem = _with_folds(images, dataset)
     if output:
         _write(images, classes, carried, output)
@@ -78,17 +78,13 @@ def row_reader(stage: PreprocessStage) -> Callable[[Sample], Row]:
 
 def _check_training(config: Config) -> None:
     """What the workflow asks of network and given model before its first job, and of train.augment in training."""
-    from segpipe.model.card import check_contract, read_card
-    from segpipe.model.networks import check_options
+    from segpipe.model.asked import check_models
 
-    check_options(config.model.network, config.model.options)
-    if config.model.weights is None and not isinstance(config.train.augment, str):
+    check_models(config)
+    if not config.model.weights and not isinstance(config.train.augment, str):
         from segpipe.train.augment.listed import ListedAugmentation
 
         ListedAugmentation(config.train.augment, config.seed, list(config.class_values))
-    if config.model.weights:
-        card = read_card(config.model.weights)
-        check_contract(card, config.model.weights, config.class_values, config.preprocess, config.dicom)
 
 
 def _with_folds(images: pd.DataFrame, stage: DatasetStage) -> tuple[pd.DataFrame, SegpipeError | None]:
@@ -97,6 +93,7 @@ def _with_folds(images: pd.DataFrame, stage: DatasetStage) -> tuple[pd.DataFrame
         found = assemble(images, stage)
     except SegpipeError as error:
         return images, error
+    absent_classes(found[found["status"] == "labelled"], stage)
     try:
         check_duplicates(found, stage.duplicates)
     except InputError as error:

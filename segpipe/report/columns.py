@@ -42,6 +42,11 @@ _IDENTITY = (
     Column("near_duplicate_of", "text", "image_id of the first image that shows nearly this picture, likewise"),
 )
 
+_TIDIED = (
+    Column("removed_pixels", "integer", "pixels of small pieces that predict.smallest_island took away, all classes"),
+    Column("filled_pixels", "integer", "pixels of holes that predict.fill_holes filled, all classes"),
+)
+
 _READING = (
     Column("notes", "text", "remarks on the reading of image and masks, key:value, separated by semicolons"),
     Column("format", "text", "DICOM, PNG, JPEG, TIFF, BMP, GIF or NIfTI, by the file's content"),
@@ -100,8 +105,18 @@ _SCORES = {
 }
 
 
-def report_columns(classes: Sequence[str], carried: Sequence[str]) -> list[Column]:
+def repeat_columns(repeats: Sequence[int | str]) -> list[Column]:
+    """What single seeds reach, each alone; nothing where there is one."""
+    if len(repeats) < 2:
+        return []
+    alone = [Column(f"miou_repeat_{repeat}", "score", f"miou of the mask of seed {repeat} alone") for repeat in repeats]
+    return [*alone, Column("miou_repeats_sd", "score", "standard deviation of these over the seeds")]
+
+
+def report_columns(classes: Sequence[str], carried: Sequence[str], repeats: Sequence[int | str] = ()) -> list[Column]:
     """All columns in order, for the classes of the config and the further columns of the sample sheet.
+
+    ``repeats`` numbers the seeds of each fold, where there are several (:func:`repeat_columns`).
 
     A column of the sheet with the name of one of the report's own appears as ``carried:<name>``.
 
@@ -118,7 +133,7 @@ def report_columns(classes: Sequence[str], carried: Sequence[str]) -> list[Colum
         for name in classes
     ]
     scores = [_score_column(name) for name in score_columns(classes)]
-    columns = [*_IDENTITY, *scores, *_READING, *_MEASURES, *areas]
+    columns = [*_IDENTITY, *scores, *repeat_columns(repeats), *_TIDIED, *_READING, *_MEASURES, *areas]
     taken = {column.name for column in columns}
     for name in carried:
         header = name if name not in taken else f"carried:{name}"

@@ -1,5 +1,6 @@
 """The report stage: all shards' tables become report.csv, summary.json and overview.png."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from segpipe.preprocess.geometry import Geometry, fit_mask
 from segpipe.preprocess.store import open_store, pack_bits
 from segpipe.report.cases import Case, choose_cases
 from segpipe.report.overview import write_overview
+from segpipe.report.repeats import spread, with_repeats
 from segpipe.report.table import build_report, write_report
 from segpipe.score.aggregate import summarise
 from segpipe.stages import PredictStage, ReportStage
@@ -35,13 +37,21 @@ def write_run_report(
     images = pd.concat([pd.read_parquet(results / "shards" / shard / "table.parquet") for shard in shards])
     scores = pd.concat([pd.read_parquet(results / "scores" / f"{shard}.parquet") for shard in shards])
     predictions = pd.concat([pd.read_parquet(results / "predictions" / f"{shard}.parquet") for shard in shards])
+    repeats = range(1, stage.repeats + 1)
+    scores = with_repeats(scores, results, shards, repeats)
     images = with_checks(images, stage.checks, stage.classes)
     images["status"], images["reason"] = _outcome(images, predictions)
+    tidied = predictions.loc[predictions["predicted"], ["image_id", "removed_pixels", "filled_pixels"]]
+    images = images.merge(tidied, on="image_id", how="left")
     if with_folds:
         folds = pd.read_parquet(results / "dataset" / "dataset.parquet", columns=["image_id", "fold"])
         images = images.merge(folds, on="image_id", how="left")
-    table = build_report(images, scores, stage.classes, stage.carried)
+    table = build_report(images, scores, stage.classes, stage.carried, repeats)
     summary = {"title": stage.title, **summarise(table, stage.classes), "checks": count_findings(table)}
+    if stage.repeats > 1:
+        summary["repeats"] = spread(table, repeats)
+    if with_folds:
+        summary["absent_classes"] = json.loads((results / "dataset" / "dataset.json").read_text())["absent_classes"]
     cases = _cases(table, predict, results, shards)
     write_overview(
         cases,

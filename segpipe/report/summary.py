@@ -5,6 +5,11 @@ from pathlib import Path
 from typing import Any
 
 _MOST_QUARANTINED = 10
+WITHOUT = {
+    "train": "no image has it among those that train",
+    "val": "no image has it among those that choose the epoch of",
+    "test": "no image has it among those that test",
+}
 
 
 def summary_text(summary: Mapping[str, Any], paths: Mapping[str, Path]) -> str:
@@ -13,7 +18,8 @@ def summary_text(summary: Mapping[str, Any], paths: Mapping[str, Path]) -> str:
     ``paths`` names what was written, such as ``{"report": Path("results/demo/report.csv")}``. The text has
     no final newline.
     """
-    parts = [_images(summary), _headline(summary), _classes(summary), _worst(summary), findings_text(summary)]
+    headline = "\n".join(line for line in (_headline(summary), _repeats(summary)) if line)
+    parts = [_images(summary), headline, _classes(summary), _absent(summary), _worst(summary), findings_text(summary)]
     parts.append(_quarantined(summary))
     parts.append(_table([(name, str(path)) for name, path in paths.items()]))
     return "\n\n".join(part for part in parts if part)
@@ -39,6 +45,33 @@ def _headline(summary: Mapping[str, Any]) -> str:
         f"MIoU {miou['mean']:.3f} (median {miou['median']:.3f}, quartiles {miou['q1']:.3f} to "
         f"{miou['q3']:.3f}, n = {miou['n']}); without background {foreground['mean']:.3f}"
     )
+
+
+def _repeats(summary: Mapping[str, Any]) -> str:
+    found = summary.get("repeats")
+    if not found or found["together"] is None:
+        return ""
+    alone = ", ".join(f"{miou:.3f}" for miou in found["miou"])
+    return f"Single seeds {alone} (sd {found['sd']:.4f}), together {found['together']:.3f}"
+
+
+def _absent(summary: Mapping[str, Any]) -> str:
+    """Classes that a model never met, or was never tested on (:func:`segpipe.dataset.absent_classes`)."""
+    return "\n".join(
+        f"Class {name}: {WITHOUT[role]} {model}" + (f" and {counted(len(others), 'model')} more" if others else "")
+        for role, classes in _by_role(summary.get("absent_classes", {})).items()
+        for name, (model, *others) in classes.items()
+    )
+
+
+def _by_role(absent: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
+    """Role, class, models; from model, role, classes."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for model, roles in absent.items():
+        for role, classes in roles.items():
+            for name in classes:
+                found.setdefault(role, {}).setdefault(name, []).append(model)
+    return found
 
 
 def _classes(summary: Mapping[str, Any]) -> str:

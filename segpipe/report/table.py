@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from segpipe.io.atomic import atomic_path
-from segpipe.report.columns import Column, is_score, report_columns
+from segpipe.report.columns import Column, is_score, repeat_columns, report_columns
 from segpipe.samples.shards import carried_column
 from segpipe.score.table import score_columns
 
@@ -18,13 +18,18 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def build_report(
-    images: pd.DataFrame, scores: pd.DataFrame, classes: Sequence[str], carried: Sequence[str]
+    images: pd.DataFrame,
+    scores: pd.DataFrame,
+    classes: Sequence[str],
+    carried: Sequence[str],
+    repeats: Sequence[int] = (),
 ) -> pd.DataFrame:
     """The report's table: :func:`report_columns` in order, sorted by image_id, one row per row of ``images``.
 
     ``images`` has a row per image with image_id, status and whatever else is known, the columns of the
     sheet as ``carried:<name>``; ``scores`` has a row per scored image
-    (:func:`segpipe.score.table.score_table`). What is in neither is blank: "" in text columns, missing in
+    (:func:`segpipe.score.table.score_table`), and with several ``repeats`` the columns of
+    :func:`segpipe.report.columns.repeat_columns`. What is in neither is blank: "" in text columns, missing in
     others. Raises ValueError for an image_id that is there twice, or scored without being an image.
     """
     facts, results = images.set_index("image_id"), scores.set_index("image_id")
@@ -35,10 +40,10 @@ def build_report(
     if len(unknown):
         raise ValueError(f"scores: image_id {unknown[0]!r} is not among the images")
     ids = pd.Index(sorted(facts.index), name="image_id", dtype="str")
-    columns = report_columns(classes, carried)
+    columns = report_columns(classes, carried, repeats)
     own = [column.name for column in columns[: len(columns) - len(carried)]]
     sources = [*own, *(carried_column(name) for name in carried)]
-    measured = set(score_columns(classes))
+    measured = {*score_columns(classes), *(column.name for column in repeat_columns(repeats))}
     cells = {
         column.name: _cells(results if column.name in measured else facts, source, column, ids)
         for column, source in zip(columns, sources, strict=True)

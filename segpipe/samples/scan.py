@@ -17,7 +17,7 @@ from segpipe.samples.from_patterns import samples_from_patterns
 from segpipe.samples.from_sheet import samples_from_sheet
 from segpipe.samples.sample import Sample, read_salt
 from segpipe.samples.shards import into_shards, shard_count, table_text
-from segpipe.stages import stage_configs, stage_text
+from segpipe.stages import stage_configs, stage_file, stage_text
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def scan(config: Config) -> Scan:
     for shard, text in tables.items():
         write_text_if_changed(config.folder / "samples" / f"{shard}.csv", text)
     for name, text in stages.items():
-        write_text_if_changed(config.folder / "config" / f"{name}.json", text)
+        write_text_if_changed(config.folder / stage_file(name), text)
     result = Scan(len(samples), _fingerprints(tables), _fingerprints(stages))
     write_text_if_changed(config.folder / "samples" / "index.json", canonical_json(vars(result)))
     _remove_stale_tables(config.folder / "samples", tables)

@@ -150,6 +150,22 @@ def test_a_class_that_never_occurs_is_warned_about(tmp_path, caplog):
     assert "class lung occurs in none of the 8 labelled images" in caplog.text
 
 
+def test_a_class_that_a_model_never_meets_is_warned_about_with_the_role(tmp_path, caplog):
+    rows = [row(n) for n in range(12)]
+    gather(STAGE, tables(tmp_path, rows), tmp_path)
+    facts = json.loads((tmp_path / "dataset.json").read_text())
+    assert facts["absent_classes"] == {}
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+    first = set(pd.read_parquet(tmp_path / "dataset.parquet").query("fold == '0'")["image_id"])
+    only_first = [item if item["image_id"] in first else {**item, "notes": "mask_empty:lung"} for item in rows]
+    gather(STAGE, tables(tmp_path, only_first), tmp_path)
+    facts = json.loads((tmp_path / "dataset.json").read_text())
+    assert facts["absent_classes"]["fold0"] == {"train": ["lung"], "val": ["lung"]}
+    assert facts["absent_classes"]["fold1"]["test"] == ["lung"]
+    assert f"fold1: of its {12 - len(first)} images to be tested on none shows lung. Its scores say noth" in caplog.text
+    assert "occurs in none" not in caplog.text
+
+
 def test_a_copy_in_another_format_has_the_same_picture_hash(tmp_path):
     import numpy as np
     from PIL import Image

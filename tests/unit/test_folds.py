@@ -85,6 +85,16 @@ def test_a_column_decides_and_a_patient_in_two_folds_is_refused():
         assign_folds(table, folds, 0)
 
 
-def test_too_few_patients_is_an_error_that_says_what_to_do():
-    with pytest.raises(InputError, match=r"2 patients with masks are too few for kfold: .* use fewer folds"):
-        assign_folds(images(2), Folds(k=3), 0)
+@pytest.mark.parametrize(
+    ("patients", "folds", "says"),
+    [
+        (1, Folds(), r"1 patient with masks: too few to train\. A model needs at least three"),
+        (2, Folds(scheme="holdout"), r"2 patients with masks: too few to train"),
+        (5, Folds(k=8), r"5 patients with masks cannot fill the 8 folds of folds\.k.*Set folds\.k to 2 or less"),
+        (9, Folds(k=8), r"9 patients with masks, but none in the folds .* of kfold\..*another seed"),
+        (4, Folds(scheme="holdout", column="part"), r"none in the folds val, test of holdout\. .*the column part"),
+    ],
+)
+def test_too_few_patients_is_an_error_that_says_what_to_do(patients, folds, says):
+    with pytest.raises(InputError, match=says):
+        assign_folds(images(patients, wanted="train"), folds, 0)

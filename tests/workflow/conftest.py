@@ -10,7 +10,7 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-RULES = ("preprocess", "dataset", "train", "predict", "score", "report", "check")
+RULES = ("preprocess", "dataset", "train", "predict", "score", "report", "check", "compare")
 
 # As small as a run can be and still go through every rule.
 TINY = {
@@ -25,7 +25,7 @@ TINY = {
     },
     "preprocess": {"size": 64},
     "folds": {"k": 2, "val_fraction": 0.2},
-    "model": {"options": {"channels": [4, 8, 16], "num_res_units": 0}},
+    "model": {"network": "unet", "options": {"channels": [4, 8, 16], "num_res_units": 0}},
     "train": {"epochs": 3, "batch_size": 4, "learning_rate": 0.01, "threads": 1, "preview_every": 3},
     "predict": {"threads": 1},
 }

@@ -1,6 +1,11 @@
 # What the rules share: the config, the scan of the images, and the names of files.
+#
+# A trial is a set of models that predict and are scored together, in a folder of its own: "" is the run
+# itself, "repeats/2/" its second seed alone, "compare/<variant>/" a variant of a comparison. The rules from
+# train to score serve them all, by the wildcard {trial}.
 
 import os
+import re
 import sys
 
 from snakemake.exceptions import WorkflowError
@@ -9,25 +14,16 @@ from segpipe.config_file import parse_config
 from segpipe.errors import SegpipeError
 from segpipe.gpu import gpus_wanted
 from segpipe.io.stamp import file_stamp
-from segpipe.model.card import check_contract, read_card
-from segpipe.model.networks import check_options
+from segpipe.model.asked import check_models
 from segpipe.samples.scan import read_scan, scan
+from segpipe.trials import RUN, repeat_folder, trials, variants
 
 # `segpipe` of this very environment, whether or not it is activated where a job runs.
 shell.prefix(f"export PATH={os.path.dirname(sys.executable)!r}:$PATH; ")
 
 try:
     CONFIG = parse_config(config, "the config")
-    check_options(CONFIG.model.network, CONFIG.model.options)
-    if CONFIG.model.weights:
-        card = read_card(CONFIG.model.weights)
-        check_contract(
-            card,
-            CONFIG.model.weights,
-            CONFIG.class_values,
-            CONFIG.preprocess,
-            CONFIG.dicom,
-        )
+    check_models(CONFIG)
     # Only the main process looks at the files; a job reads what it found.
     SCAN = scan(CONFIG) if workflow.is_main_process else read_scan(CONFIG)
 except SegpipeError as error:
@@ -35,13 +31,16 @@ except SegpipeError as error:
 
 RESULTS = CONFIG.folder.as_posix()
 SHARDS = sorted(SCAN.shards)
-TRAINS = CONFIG.model.weights is None
-MODELS = CONFIG.folds.models if TRAINS else []
+TRAINS = not CONFIG.model.weights
+TRIALS = trials(CONFIG)
+VARIANTS = variants(CONFIG)
+MODELS = CONFIG.folds.models if TRAINS else ["none"]
 
 
 wildcard_constraints:
     shard=r"\d+",
-    model="|".join(MODELS) or "none",
+    trial=f"(?:{'|'.join(map(re.escape, TRIALS))})",
+    model=rf"(?:{'|'.join(MODELS)})(?:-r\d+)?",
 
 
 def stage_config(stage):
@@ -49,23 +48,47 @@ def stage_config(stage):
     return f"{RESULTS}/config/{stage}.json"
 
 
-def weights_stamps():
+def trial_config(stage):
+    """The same of a stage whose part is another in each trial."""
+    return f"{RESULTS}/{{trial}}config/{stage}.json"
+
+
+def fingerprint(stage):
+    """What tells Snakemake that the trial's part of the config is another."""
+    return lambda wildcards: SCAN.stages[f"{wildcards.trial}{stage}"]
+
+
+def stamps(folders):
     """What tells one given model from another; models of this run are known by their inputs."""
-    if TRAINS:
-        return []
     return [
-        file_stamp(CONFIG.model.weights / name)
+        file_stamp(folder / name)
+        for folder in folders
         for name in ("model.safetensors", "model.json")
     ]
 
 
-def of_shards(pattern):
+def of_shards(pattern, trial=RUN):
     """The files of all shards."""
-    return expand(f"{RESULTS}/{pattern}", shard=SHARDS)
+    return [f"{RESULTS}/{trial}{pattern.format(shard=shard)}" for shard in SHARDS]
 
 
-def model_folders():
-    """Folders of the models that predict: this run's, or the given one."""
+def of_seeds(pattern, trial, repeats):
+    """The same of each seed alone, where there are several."""
+    seeds = range(1, repeats + 1) if repeats > 1 else []
+    return [
+        file
+        for seed in seeds
+        for file in of_shards(pattern, repeat_folder(trial, seed))
+    ]
+
+
+def model_folders(wildcards):
+    """Folders of the models that predict in a trial: this run's, or the given ones."""
     if TRAINS:
-        return [f"{RESULTS}/models/{model}" for model in MODELS]
-    return [CONFIG.model.weights.as_posix()]
+        return [f"{RESULTS}/{folder}" for folder in TRIALS[wildcards.trial]]
+    return [folder.as_posix() for folder in CONFIG.model.weights]
+
+
+def in_model_folders(name):
+    """A file of each of them."""
+    return lambda wildcards: [f"{folder}/{name}" for folder in model_folders(wildcards)]

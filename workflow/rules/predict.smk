@@ -6,16 +6,16 @@ rule predict:
     input:
         images=f"{RESULTS}/shards/{{shard}}/images.npy",
         table=f"{RESULTS}/shards/{{shard}}/table.parquet",
-        weights=[f"{folder}/model.safetensors" for folder in model_folders()],
-        cards=[f"{folder}/model.json" for folder in model_folders()],
+        weights=in_model_folders("model.safetensors"),
+        cards=in_model_folders("model.json"),
         dataset=f"{RESULTS}/dataset/dataset.parquet" if TRAINS else [],
-        config=stage_config("predict"),
+        config=trial_config("predict"),
     output:
-        f"{RESULTS}/predictions/{{shard}}.parquet",
+        f"{RESULTS}/{{trial}}predictions/{{shard}}.parquet",
     log:
-        f"{RESULTS}/logs/predict/{{shard}}.log",
+        f"{RESULTS}/logs/{{trial}}predict/{{shard}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/predict/{{shard}}.tsv"
+        f"{RESULTS}/benchmarks/{{trial}}predict/{{shard}}.tsv"
     conda:
         "../envs/segpipe.yaml"
     threads: CONFIG.predict.threads
@@ -23,33 +23,33 @@ rule predict:
         gpu=gpus_wanted(CONFIG.predict.device),
         mem_mb=4000,
     params:
-        config=SCAN.stages["predict"],
-        models=model_folders(),
+        config=fingerprint("predict"),
+        models=model_folders,
         # A link that points to another model, or an older file put in its place, is a change, too.
-        weights=weights_stamps(),
+        weights=stamps(CONFIG.model.weights),
         shard=subpath(input.table, parent=True),
-        masks=f"{RESULTS}/masks/{{shard}}",
+        masks=f"{RESULTS}/{{trial}}masks/{{shard}}",
         # Empty with a given model, which knows no folds.
         dataset=["--dataset", f"{RESULTS}/dataset/dataset.parquet"] if TRAINS else [],
     message:
-        "Predicting shard {wildcards.shard}"
+        "Predicting shard {wildcards.trial}{wildcards.shard}"
     shell:
-        "segpipe predict --config {input.config:q} --shard {params.shard:q} --masks {params.masks:q} --output {output:q}"
-        " {params.dataset:q} --log {log:q} {params.models:q}"
+        "segpipe predict-shard --config {input.config:q} --shard {params.shard:q} --masks {params.masks:q}"
+        " --output {output:q} {params.dataset:q} --log {log:q} {params.models:q}"
 
 
 rule score:
     input:
         samples=f"{RESULTS}/samples/{{shard}}.csv",
         table=f"{RESULTS}/shards/{{shard}}/table.parquet",
-        predictions=f"{RESULTS}/predictions/{{shard}}.parquet",
+        predictions=f"{RESULTS}/{{trial}}predictions/{{shard}}.parquet",
         config=stage_config("score"),
     output:
-        f"{RESULTS}/scores/{{shard}}.parquet",
+        f"{RESULTS}/{{trial}}scores/{{shard}}.parquet",
     log:
-        f"{RESULTS}/logs/score/{{shard}}.log",
+        f"{RESULTS}/logs/{{trial}}score/{{shard}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/score/{{shard}}.tsv"
+        f"{RESULTS}/benchmarks/{{trial}}score/{{shard}}.tsv"
     conda:
         "../envs/segpipe.yaml"
     threads: 1
@@ -59,9 +59,9 @@ rule score:
         images=lambda wildcards: SCAN.shards[wildcards.shard],
         config=SCAN.stages["score"],
         shard=subpath(input.table, parent=True),
-        masks=f"{RESULTS}/masks/{{shard}}",
+        masks=f"{RESULTS}/{{trial}}masks/{{shard}}",
     message:
-        "Scoring shard {wildcards.shard}"
+        "Scoring shard {wildcards.trial}{wildcards.shard}"
     shell:
         "segpipe score --config {input.config:q} --table {input.samples:q} --shard {params.shard:q}"
         " --predictions {input.predictions:q} --masks {params.masks:q} --output {output:q} --log {log:q}"

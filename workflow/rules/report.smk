@@ -6,7 +6,11 @@ rule report:
         tables=of_shards("shards/{shard}/table.parquet"),
         predictions=of_shards("predictions/{shard}.parquet"),
         scores=of_shards("scores/{shard}.parquet"),
+        of_seeds=of_seeds(
+            "scores/{shard}.parquet", RUN, CONFIG.train.repeats if TRAINS else 1
+        ),
         dataset=f"{RESULTS}/dataset/dataset.parquet" if TRAINS else [],
+        facts=f"{RESULTS}/dataset/dataset.json" if TRAINS else [],
         config=stage_config("report"),
         predict_config=stage_config("predict"),
     output:

@@ -1,5 +1,5 @@
-# One model per fold. Checkpoints lie beside the outputs but are none: Snakemake deletes outputs before it
-# runs a job again, and training goes on from its last whole epoch.
+# One model per fold, seed and variant. Checkpoints lie beside the outputs but are none: Snakemake deletes outputs before it
+# runs a job again, and training goes on from where it was stopped.
 
 
 rule train:
@@ -7,16 +7,16 @@ rule train:
         images=of_shards("shards/{shard}/images.npy"),
         masks=of_shards("shards/{shard}/masks.npy"),
         dataset=f"{RESULTS}/dataset/dataset.parquet",
-        config=stage_config("train"),
+        config=trial_config("train"),
     output:
-        weights=f"{RESULTS}/models/{{model}}/model.safetensors",
-        card=f"{RESULTS}/models/{{model}}/model.json",
-        history=f"{RESULTS}/models/{{model}}/history.csv",
-        seen=f"{RESULTS}/models/{{model}}/training.csv",
+        weights=f"{RESULTS}/{{trial}}models/{{model}}/model.safetensors",
+        card=f"{RESULTS}/{{trial}}models/{{model}}/model.json",
+        history=f"{RESULTS}/{{trial}}models/{{model}}/history.csv",
+        seen=f"{RESULTS}/{{trial}}models/{{model}}/training.csv",
     log:
-        f"{RESULTS}/logs/train/{{model}}.log",
+        f"{RESULTS}/logs/{{trial}}train/{{model}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/train/{{model}}.tsv"
+        f"{RESULTS}/benchmarks/{{trial}}train/{{model}}.tsv"
     conda:
         "../envs/segpipe.yaml"
     threads: CONFIG.train.threads + CONFIG.train.workers
@@ -24,13 +24,14 @@ rule train:
         gpu=gpus_wanted(CONFIG.train.device),
         mem_mb=8000,
     params:
-        config=SCAN.stages["train"],
+        config=fingerprint("train"),
+        init=stamps([CONFIG.model.init] if CONFIG.model.init else []),
         shards=lambda wildcards, input: os.path.dirname(
             os.path.dirname(input.images[0])
         ),
         folder=subpath(output.card, parent=True),
     message:
-        "Training {wildcards.model}"
+        "Training {wildcards.trial}{wildcards.model}"
     shell:
         "segpipe train --config {input.config:q} --dataset {input.dataset:q} --shards {params.shards:q}"
         " --model {wildcards.model:q} --output {params.folder:q} --log {log:q}"

@@ -13,7 +13,8 @@ ORDER = """
 image_id image patient patient_source site fold status reason flags duplicate_of near_duplicate_of miou
 miou_foreground iou_lung iou_heart dice_lung dice_heart tp_lung tp_heart fp_lung fp_heart fn_lung
 fn_heart tn_lung tn_heart tp_background fp_background fn_background tn_background iou_background
-notes format modality photometric_interpretation transfer_syntax bits_stored frame decoded_at
+removed_pixels filled_pixels notes format modality photometric_interpretation transfer_syntax
+bits_stored frame decoded_at
 modality_lut voi inverted invert_source burned_in_annotation recognizable_visual_features rows
 columns spacing_row_mm spacing_column_mm spacing_source intensity_method intensity_low
 intensity_high fit scale_row scale_column pad_top pad_left polarity_score orientation_gain
@@ -29,13 +30,23 @@ def documented() -> list[tuple[str, ...]]:
 
 
 def test_documentation_and_code_describe_the_same_columns() -> None:
-    columns = report_columns(["<class>"], [])
+    columns = report_columns(["<class>"], [], ["<repeat>", "<repeat>"])
+    columns = list(dict.fromkeys(columns))  # seeds are described once
     assert documented() == [(column.name, column.kind, column.description) for column in columns]
 
 
 def test_columns_are_in_the_promised_order() -> None:
     names = [column.name for column in report_columns(["lung", "heart"], ["view"])]
     assert names == ORDER.split()
+
+
+def test_several_seeds_have_columns_behind_the_scores_and_one_has_none() -> None:
+    one, two = (
+        [column.name for column in report_columns(["lung", "heart"], ["view"], repeats)] for repeats in ([1], [1, 2])
+    )
+    assert one == ORDER.split()
+    place = one.index("iou_background") + 1
+    assert two == [*one[:place], "miou_repeat_1", "miou_repeat_2", "miou_repeats_sd", *one[place:]]
 
 
 def test_a_column_of_the_sheet_never_hides_one_of_the_report() -> None:
@@ -50,5 +61,5 @@ def test_a_class_called_background_is_refused() -> None:
 
 
 def test_every_score_column_is_written_as_a_score() -> None:
-    for column in report_columns(["lung"], []):
+    for column in report_columns(["lung"], [], [1, 2]):
         assert is_score(column.name) == (column.kind == "score")

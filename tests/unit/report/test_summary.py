@@ -60,6 +60,24 @@ def test_flags_and_duplicates_are_mentioned_where_there_are_some() -> None:
     assert "Worth" not in summary_text({**summarise(table(1), ["lung"]), "checks": nothing}, {})
 
 
+def test_several_seeds_are_a_line_below_the_score() -> None:
+    found = {"miou": [0.9484, 0.9492, 0.9511], "sd": 0.00139, "together": 0.9531}
+    lines = summary_text({**summarise(table(1), ["lung"]), "repeats": found}, {}).splitlines()
+    assert lines[3] == "Single seeds 0.948, 0.949, 0.951 (sd 0.0014), together 0.953"
+    assert lines[2].startswith("MIoU 0.812")
+    nothing = {"miou": [None, None], "sd": None, "together": None}
+    none_scored = summarise(table(1).query("status != 'scored'"), ["lung"])
+    assert "Single" not in summary_text({**none_scored, "repeats": nothing}, {})
+
+
+def test_classes_that_models_never_met_are_told_by_role() -> None:
+    absent = {"fold0": {"train": ["heart"], "val": ["heart", "lung"]}, "fold1": {"train": ["heart"]}}
+    text = summary_text({**summarise(table(1), ["lung"]), "absent_classes": absent}, {})
+    assert "Class heart: no image has it among those that train fold0 and 1 model more\n" in text
+    assert "Class lung: no image has it among those that choose the epoch of fold0\n" in text
+    assert "Class" not in summary_text({**summarise(table(1), ["lung"]), "absent_classes": {}}, {})
+
+
 def test_only_ten_quarantined_images_are_listed() -> None:
     text = summary_text(summarise(table(13), ["lung"]), {})
     assert text.count("cut short") == 10

@@ -1,0 +1,1 @@
+"""Variants of a run side by side: scores with intervals, paired differences, sizes and times."""

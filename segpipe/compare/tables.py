@@ -1,0 +1,110 @@
+"""The tables of a comparison: a row per variant, per variant and seed, and per pair of variants."""
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from segpipe.compare.scores import PatientScores
+from segpipe.compare.statistics import holm, signed_rank_p
+from segpipe.score.intervals import bootstrap_interval, image_mean
+from segpipe.stages import CompareStage
+
+AXES = ("network", "loss", "patients")
+
+
+def comparison_table(stage: CompareStage, scores: PatientScores, parameters: list[int]) -> pd.DataFrame:
+    """One row per variant; differences are to the first one with as many patients (docs/compare.md)."""
+    means, sizes = scores.mean_seed, scores.sizes
+    low, high = bootstrap_interval(means[:, 0], sizes, stage.seed)
+    over_images = image_mean(means, sizes)
+    table = pd.DataFrame([_axes(stage, number) for number in range(len(stage.variants))])
+    table = table.assign(seeds=stage.repeats, patients=len(sizes), images=sizes.sum())
+    table = table.assign(miou=over_images[:, 0], miou_low=low, miou_high=high)
+    table = table.assign(**dict(zip(scores.metrics[1:], over_images[:, 1:].T, strict=True)))
+    several = stage.repeats > 1
+    spread = image_mean(scores.seeds[:, :, 0], sizes).std(axis=1, ddof=1) if several else np.nan
+    together = image_mean(scores.together[:, 0], sizes) if several else np.nan
+    table = table.assign(miou_seed_sd=spread, miou_together=together, parameters=parameters)
+    return pd.concat([table, _differences(scores, stage)], axis=1)
+
+
+def seeds_table(stage: CompareStage, scores: PatientScores) -> pd.DataFrame:
+    """One row per variant and seed, the models of that seed alone."""
+    low, high = bootstrap_interval(scores.seeds[:, :, 0], scores.sizes, stage.seed)
+    over_images = image_mean(scores.seeds, scores.sizes)
+    rows: list[dict[str, Any]] = []
+    for number, seed in np.ndindex(low.shape):
+        row = {**_axes(stage, number), "seed": seed + 1, "miou": over_images[number, seed, 0]}
+        row |= {"miou_low": low[number, seed], "miou_high": high[number, seed]}
+        rows.append(row | dict(zip(scores.metrics[1:], over_images[number, seed, 1:], strict=True)))
+    return pd.DataFrame(rows)
+
+
+def _axes(stage: CompareStage, number: int) -> dict[str, str]:
+    variant = stage.variants[number]
+    return {
+        "variant": variant.name,
+        "network": variant.network,
+        "loss": variant.loss,
+        "train_patients": str(variant.patients or "all"),
+    }
+
+
+def _differences(scores: PatientScores, stage: CompareStage) -> pd.DataFrame:
+    """Of each variant to the first one with as many patients; that one's own cells are blank."""
+    first = references(stage)
+    apart = [number for number in range(len(first)) if first[number] != number]
+    found = paired(scores, [(first[number], number) for number in apart], stage.seed)
+    names = [variant.name for variant in stage.variants]
+    compared = pd.DataFrame({"compared_with": [names[first[number]] for number in apart]}, index=apart, dtype="str")
+    whole = compared.join(found.set_index(pd.Index(apart))).reindex(range(len(first)))
+    return whole.assign(compared_with=whole["compared_with"].fillna(""))
+
+
+def references(stage: CompareStage) -> list[int]:
+    """What each variant is compared with: the first one that was trained on as many patients."""
+    patients = [variant.patients for variant in stage.variants]
+    return [patients.index(most) for most in patients]
+
+
+def pairs_table(stage: CompareStage, scores: PatientScores) -> pd.DataFrame:
+    """One row for each two variants that differ in one thing only: network, loss or number of patients."""
+    rows, pairs = [], []
+    for one, other in combinations(range(len(stage.variants)), 2):
+        first, second = stage.variants[one], stage.variants[other]
+        differing = [axis for axis in AXES if getattr(first, axis) != getattr(second, axis)]
+        if len(differing) == 1:
+            pairs.append((one, other))
+            differs_in = differing[0].replace("patients", "train_patients")
+            rows.append({"variant": second.name, "compared_with": first.name, "differs_in": differs_in})
+    columns = ["variant", "compared_with", "differs_in"]
+    return pd.concat([pd.DataFrame(rows, columns=columns), paired(scores, pairs, stage.seed)], axis=1)
+
+
+def paired(scores: PatientScores, pairs: Sequence[tuple[int, int]], seed: int) -> pd.DataFrame:
+    """The difference in MIoU of the second to the first variant of each pair, on the same patients."""
+    miou, sizes = scores.mean_seed[:, 0], scores.sizes
+    first, second = np.array(pairs, np.int64).reshape(-1, 2).T
+    differences = miou[second] - miou[first]
+    low, high = bootstrap_interval(differences, sizes, seed)
+    p_values = np.array([signed_rank_p(each) for each in differences], np.float64)
+    signs = np.sign(np.round(differences, 9))
+    return pd.DataFrame(
+        {
+            "difference": _four_digits(image_mean(differences, sizes)),
+            "difference_low": _four_digits(low),
+            "difference_high": _four_digits(high),
+            "patients_better": pd.array((signs > 0).sum(axis=1), "Int64"),
+            "patients_worse": pd.array((signs < 0).sum(axis=1), "Int64"),
+            "p_wilcoxon": _four_digits(p_values),
+            "p_holm": _four_digits(holm(p_values)),
+        }
+    )
+
+
+def _four_digits(values: Iterable[float]) -> np.ndarray:
+    """More would be noise of the draws."""
+    return np.array([float(f"{value:.4g}") for value in values], np.float64)
