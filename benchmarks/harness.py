@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import psutil
+
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -14,6 +16,13 @@ def real_data(folder: str, pattern: str) -> list[Path]:
     """Files of the shared development data (SEGPIPE_SHARED, default ``../shared``); empty where it is missing."""
     shared = Path(os.environ.get("SEGPIPE_SHARED", PROJECT.parent / "shared"))
     return sorted((shared / "data" / folder).glob(pattern))
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process with its threads, and of its children, those that live and those that ended."""
+    spent, alive = os.times(), psutil.Process().children(recursive=True)
+    ended = spent.user + spent.system + spent.children_user + spent.children_system
+    return ended + sum(sum(child.cpu_times()[:2]) for child in alive)
 
 
 def interleaved(

@@ -96,7 +96,7 @@ def commands(config: Config) -> dict[str, list[str]]:
     shard = results / "shards" / "0000"
     stage = {name: results / "config" / f"{name}.json" for name in ("preprocess", "predict")}
     preprocess = [segpipe, "preprocess", "--config", stage["preprocess"], "--output", shard]
-    predict = [segpipe, "predict", "--config", stage["predict"], "--shard", shard, "--masks", results / "masks"]
+    predict = [segpipe, "predict-shard", "--config", stage["predict"], "--shard", shard, "--masks", results / "masks"]
     return {
         "preprocess": [str(part) for part in [*preprocess, "--table", results / "samples" / "0000.csv"]],
         "predict": [str(part) for part in [*predict, "--output", results / "predictions.parquet", MODEL]],
