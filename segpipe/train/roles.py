@@ -9,6 +9,7 @@ from segpipe.errors import InputError
 from segpipe.log import logger
 from segpipe.samples.shards import unit_hash
 from segpipe.stages import TrainStage
+from segpipe.trials import plain_name
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def read_roles(dataset: Path, stage: TrainStage, model: str) -> Roles:
 
 
 def _of_role(labelled: pd.DataFrame, model: str, role: str) -> pd.DataFrame:
-    column = f"role:{model.split('-r')[0]}"  # repeats of a model share its patients
+    column = f"role:{plain_name(model)}"  # repeats of a model share its patients
     if column not in labelled:
         known = ", ".join(name.removeprefix("role:") for name in labelled.columns if name.startswith("role:"))
         raise InputError(f"--model {model}: the dataset table knows no such model; it has {known}.")
