@@ -37,6 +37,8 @@ def measure(folder: Path, size: int, predict: Predict) -> Cost:
     seconds: list[float] = []
     with torch.no_grad():
         network(images)  # the first pass chooses kernels
+        if device.type == "cuda":
+            torch.cuda.synchronize()
         while len(seconds) < RUNS and (not seconds or sum(seconds) < SECONDS):
             started = time.perf_counter()
             network(images)

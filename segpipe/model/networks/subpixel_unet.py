@@ -1,9 +1,9 @@
 """A U-Net that works at a fraction of the picture's resolution and loses no pixel of it.
 
 Neighbouring pixels become channels (space to depth), the U-Net works on those, and its output channels become
-neighbouring pixels again (sub-pixel convolution, W. Shi et al. 2016). Convolutions at full resolution, which
-cost a U-Net most of its time and see least, are left out; outlines still lie where single pixels put them.
-The decoder is lighter than the encoder: it adds the skips (J. Long et al. 2015) and convolves once a level.
+neighbouring pixels again (sub-pixel convolution, W. Shi et al. 2016). Convolutions at full and half resolution,
+which cost a U-Net as much as its deeper levels and see less, are left out; outlines still lie where single pixels
+put them. The decoder is lighter than the encoder: it adds the skips (J. Long et al. 2015) and convolves once a level.
 """
 
 from collections.abc import Sequence

@@ -96,6 +96,11 @@ def test_a_batch_of_one_smallest_image_can_be_trained_on(name: str, options: dic
     assert network(images(1, side, side)).shape == (1, 2, side, side)
 
 
+def test_a_side_that_halves_to_odd_numbers_keeps_its_size() -> None:
+    network = seeded("subpixel_unet", {"channels": [4, 4, 4, 4, 4]})  # 160 pixels: 40, 20, 10, 5, 3
+    assert network(images(1, 160, 224)).shape == (1, 2, 160, 224)
+
+
 def test_a_size_that_leaves_a_level_one_pixel_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match=r"needs a preprocess.size of at least 128, not 96"):
         check_options("subpixel_unet", {}, 96)
