@@ -15,11 +15,14 @@ from segpipe.config import Checks
 def with_checks(images: pd.DataFrame, checks: Checks, classes: Sequence[str]) -> pd.DataFrame:
     """The set's table with ``flags``, ``duplicate_of``, ``near_duplicate_of`` and ``orientation_gain``.
 
-    ``images`` are the rows of all shards, with status as preprocess left it, in any order.
+    ``images`` are the rows of all shards, with status as preprocess left it, in any order. Duplicates that the dataset
+    stage found are kept: the search is what costs most, and sees the same here.
     """
     checked = images.reset_index(drop=True)
     checked["orientation_gain"] = _orientation(checked, checks)
     checked["flags"] = image_flags(checked, checks, classes)
+    if "duplicate_of" in checked:
+        return checked
     found = find_duplicates(checked, checks)
     return checked.assign(duplicate_of=found["duplicate_of"], near_duplicate_of=found["near_duplicate_of"])
 

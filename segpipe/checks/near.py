@@ -2,22 +2,19 @@
 
 Perceptual hashes that differ in few bits find the candidates, among all pairs; a candidate counts if one thumbnail,
 moved, scaled and brightened a little, explains the other. A hash alone would take some chest films of two
-patients for one (docs/checks.md).
+patients for one (docs/checks.md). Most candidates are refused by a sketch of the fit (:mod:`segpipe.checks.sketch`).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from segpipe.preprocess.quality import THUMBNAIL
+from segpipe.checks.fit import explained
+from segpipe.checks.sketch import Sketches
 
 ROWS, COLUMNS = 16, 4096  # pairs compared at a time; what fits a core's cache
 LOW_BITS = 5  # of n different bits at most one in so many may be among the 64 lowest frequencies' (a quarter of all)
-MARGIN = 2  # pixels at the thumbnail's edge that a crop may have taken away
-SIGMA = 1.0
-CHANNELS = 64  # thumbnails smoothed at a time; OpenCV 5 takes at most 128 channels
 
 
 @dataclass(frozen=True)
@@ -42,14 +39,17 @@ def find_near(
     """Compare all pairs. The order of the images decides which is a partner, so sort them first.
 
     ``words`` is uint64 (n, 4), ``thumbnails`` uint8 (n, 32, 32), ``groups`` integer (n,), -1 for none. Memory beyond
-    the arguments is a few MB; time grows with the square: 100,000 images take seconds (docs/checks.md).
+    the arguments is 300 bytes an image; time grows with the square: 100,000 images take seconds (docs/checks.md).
     """
     near = Near(np.full(len(words), -1), np.full(len(words), -1))
     groups = np.full(len(words), -1) if groups is None else groups
+    sketches = Sketches(thumbnails)
     for first, others in _candidates(words, bits):
         crosses = (groups[others] >= 0) & (groups[first] >= 0) & (groups[others] != groups[first])
         open_ = (near.partner[others] < 0) | (crosses & (near.across[others] < 0))
         others, crosses = others[open_], crosses[open_]
+        possible = sketches.allow(first, others, fit)
+        others, crosses = others[possible], crosses[possible]
         if not len(others):
             continue
         alike = explained(thumbnails[first], thumbnails[others]) >= fit
@@ -58,33 +58,6 @@ def find_near(
         others = others[crosses]
         near.across[others] = np.where(near.across[others] < 0, first, near.across[others])
     return near
-
-
-def explained(first: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """R2 of each of ``others``, uint8 (n, 32, 32), as ``first`` moved and scaled a little, with another brightness.
-
-    Least squares on the picture, its square (for clipping and gamma) and its gradients times 1, x, y: one step
-    of Lucas and Kanade's registration (1981), which is right for shifts of about a pixel of 32.
-    """
-    inner = slice(MARGIN, THUMBNAIL - MARGIN)
-    smooth = cv2.GaussianBlur(first.astype(np.float32) / 255, (0, 0), SIGMA)
-    down, across = np.gradient(smooth)
-    y, x = (np.indices(smooth.shape) + 0.5) / (THUMBNAIL / 2) - 1
-    terms = [np.ones_like(smooth), smooth, smooth**2, *(g * f for g in (down, across) for f in (1, y, x))]
-    basis, _ = np.linalg.qr(np.stack([term[inner, inner].ravel() for term in terms], axis=1).astype(np.float64))
-    shares = []
-    for start in range(0, len(others), CHANNELS):
-        wanted = _blurred(others[start : start + CHANNELS])[inner, inner].reshape(len(basis), -1)
-        wanted = wanted - wanted.mean(axis=0)
-        total, found = (wanted**2).sum(axis=0), ((basis.T @ wanted) ** 2).sum(axis=0)
-        shares.append(np.divide(found, total, out=np.zeros_like(total), where=total > 0))
-    return np.concatenate(shares)
-
-
-def _blurred(thumbnails: np.ndarray) -> np.ndarray:
-    """Smoothed thumbnails, float64 (32, 32, n): as channels of one picture, faster than one by one."""
-    channels = np.ascontiguousarray(np.moveaxis(thumbnails, 0, -1), np.float32)
-    return cv2.GaussianBlur(channels, (0, 0), SIGMA).reshape(channels.shape).astype(np.float64)
 
 
 def _candidates(words: np.ndarray, bits: int) -> Iterator[tuple[int, np.ndarray]]:

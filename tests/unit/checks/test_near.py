@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from segpipe.checks.near import LOW_BITS, explained, find_near, hash_words
+from segpipe.checks.fit import explained
+from segpipe.checks.near import LOW_BITS, find_near, hash_words
 from segpipe.phantom import phantom_arrays
 from segpipe.preprocess.quality import perceptual_hash
 
