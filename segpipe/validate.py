@@ -20,7 +20,8 @@ from segpipe.report.findings import findings_report
 from segpipe.report.judge import judge
 from segpipe.report.table import build_report, write_report
 from segpipe.samples.sample import Sample
-from segpipe.samples.scan import check_ids, list_samples
+from segpipe.samples.scan import list_samples
+from segpipe.samples.shards import check_ids
 from segpipe.score.counts import COUNTS
 from segpipe.score.table import score_table
 from segpipe.stages import DatasetStage, PreprocessStage, stage_configs
@@ -47,7 +48,7 @@ def validate_config(path: Path, cores: int, output: Path | None = None) -> Valid
     config = load_config(path)
     _check_training(config)
     samples, carried = list_samples(config)
-    check_ids(samples)
+    check_ids((sample.image_id, sample.image) for sample in samples)
     stages = stage_configs(config, carried)
     preprocess, dataset = stages["preprocess"], stages["dataset"]
     assert isinstance(preprocess, PreprocessStage)

@@ -1,66 +1,83 @@
 """Samples from patterns: each file that matches is an image, its wildcards become columns."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from segpipe.config import Data
 from segpipe.errors import ConfigError, InputError
 from segpipe.io.stamp import MISSING, file_stamp
 from segpipe.samples.patterns import constant_folder, fill, list_files, pattern_regex, wildcard_names
-from segpipe.samples.sample import Sample, image_id_from_path, leads_out, patient_key
+from segpipe.samples.sample import Listing, Sample, image_id_from_path, leads_out, patient_key
 
 
-def samples_from_patterns(data: Data, salt: bytes, results: Path | None = None) -> tuple[list[Sample], list[str]]:
-    """All samples, and the names of the carried columns; nothing below ``results`` is an input.
+def samples_from_patterns(data: Data, salt: bytes, results: Path | None = None) -> Listing:
+    """All samples; nothing below ``results`` is an input.
 
     Raises:
         ConfigError: a mask pattern uses a wildcard that an image pattern lacks.
-        InputError: an image pattern matches no file, or the mask patterns none for any image.
+        InputError: when the samples are gone through: an image pattern matches no file, or the mask patterns none
+            for any image.
     """
-    names = wildcard_names("".join(data.images))
-    carried = [name for name in names if name not in ("patient", "site")]
     masks = data.masks if isinstance(data.masks, dict) else {"": data.masks} if data.masks else {}
-    samples: list[Sample] = []
     for pattern in data.images:
         _check_wildcards(pattern, masks)
-        found = _matches(data, pattern, results)
-        if not found:
+    names = wildcard_names("".join(data.images))
+    carried = [name for name in names if name not in ("patient", "site")]
+    return Listing(_samples(data, masks, carried, salt, results), carried, sorted(masks))
+
+
+def _samples(
+    data: Data, masks: dict[str, str], carried: list[str], salt: bytes, results: Path | None
+) -> Iterator[Sample]:
+    count, unseen, root = 0, set(masks), str(data.root)
+    for pattern in data.images:
+        before, folder = count, constant_folder(pattern)
+        for path, values in _matches(data, pattern, results):
+            sample = _sample(path, path.removeprefix(folder), values, masks, root, salt, carried)
+            if unseen:
+                unseen -= sample.masks.keys()
+            count += 1
+            yield sample
+        if count == before:
             raise InputError(_nothing_found(data, pattern))
-        samples += [_sample(pattern, path, values, masks, str(data.root), salt, carried) for path, values in found]
-    if masks and not any(sample.masks for sample in samples):
-        raise InputError(_no_masks(data, masks, len(samples)))
-    if data.missing_mask == "quarantine":
-        for name, mask in masks.items():
-            if not any(name in sample.masks for sample in samples):
-                raise InputError(_no_masks(data, {name: mask}, len(samples)))
-    return samples, carried
+    if masks and len(unseen) == len(masks):
+        raise InputError(_no_masks(data, masks, count))
+    if unseen and data.missing_mask == "quarantine":
+        first = next(name for name in masks if name in unseen)
+        raise InputError(_no_masks(data, {first: masks[first]}, count))
 
 
-def _matches(data: Data, pattern: str, results: Path | None = None) -> list[tuple[str, dict[str, str]]]:
+def _matches(data: Data, pattern: str, results: Path | None = None) -> Iterator[tuple[str, dict[str, str]]]:
     regex = pattern_regex(pattern)
-    found = (
-        (path, regex.fullmatch(path)) for path in list_files(data.root, constant_folder(pattern), results, data.links)
-    )
-    return [(path, match.groupdict()) for path, match in found if match]
+    for path in list_files(data.root, constant_folder(pattern), results, data.links):
+        match = regex.fullmatch(path)
+        if match:
+            yield path, match.groupdict()
 
 
 def _sample(
-    pattern: str,
     path: str,
+    name: str,
     values: dict[str, str],
     masks: dict[str, str],
     root: str,
     salt: bytes,
     carried: list[str],
 ) -> Sample:
+    """The sample of an image's ``path``; ``name`` is the part from the first wildcard's folder on."""
+    # Paths are joined as text, because this runs for every file of an archive.
     wanted = {name: fill(mask, values) for name, mask in masks.items()}
+    stamps = {name: file_stamp(f"{root}/{mask}") for name, mask in wanted.items()}
+    # No mask file at all means unlabelled; some but not all is for the reader of the masks to judge.
+    there = {name: mask for name, mask in wanted.items() if stamps[name] != MISSING}
     return Sample(
-        image_id=image_id_from_path(path.removeprefix(constant_folder(pattern))),
+        image_id=image_id_from_path(name),
         image=path,
-        # No mask file at all means unlabelled; some but not all is for the reader of the masks to judge.
-        masks={name: mask for name, mask in wanted.items() if file_stamp(f"{root}/{mask}") != MISSING},
+        masks=there,
         patient=patient_key(values["patient"], salt) if "patient" in values else "",
         site=values.get("site", ""),
         carried={name: values.get(name, "") for name in carried},
+        stamp=" ".join([file_stamp(f"{root}/{path}"), *(stamps[name] for name in there)]),
     )
 
 
@@ -76,7 +93,7 @@ def _check_wildcards(pattern: str, masks: dict[str, str]) -> None:
 
 
 def _no_masks(data: Data, masks: dict[str, str], images: int) -> str:
-    path, values = _matches(data, data.images[0])[0]
+    path, values = next(_matches(data, data.images[0]))
     name, mask = next(iter(masks.items()))
     what = f"a mask of the class {name}" if len(masks) == 1 and name else "a mask"
     return (

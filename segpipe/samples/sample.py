@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -18,13 +18,14 @@ LONGEST_ID = 150  # bytes; leaves room for suffixes in file systems that take 25
 _SAFE = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9_.-]{{0,{LONGEST_ID - 1}}}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """An image with the masks it should have; paths are relative to the data root.
 
     ``masks`` maps "" to one file for all classes, or class names to a file each. ``patient`` is a key
     (:func:`patient_key`), empty where neither sheet nor pattern names a patient. ``invert`` is "" (as the
-    file says), "true" or "false". ``carried`` are further columns on their way to the report.
+    file says), "true" or "false". ``carried`` are further columns on their way to the report. ``stamp`` is what
+    the scan saw of the files (:func:`segpipe.io.stamp.file_stamp`), the image's first.
     """
 
     image_id: str
@@ -35,6 +36,16 @@ class Sample:
     fold: str = ""
     invert: str = ""
     carried: Mapping[str, str] = field(default_factory=dict)
+    stamp: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The samples of a run, which can be gone through once, so that a million of them need not be held at a time."""
+
+    samples: Iterator[Sample]
+    carried: list[str]  # names of the carried columns
+    masks: list[str]  # names that the samples' ``masks`` may have, sorted
 
 
 def image_id_from_path(path: str) -> str:
@@ -43,17 +54,17 @@ def image_id_from_path(path: str) -> str:
     >>> image_id_from_path("site a/IM 1.dcm")
     'site%20a__IM%201'
     """
-    for suffix in SUFFIXES:
-        if path.lower().endswith(suffix):
-            path = path[: -len(suffix)]
-            break
+    lower = path.lower()
+    if lower.endswith(SUFFIXES):
+        path = path[: -len(next(suffix for suffix in SUFFIXES if lower.endswith(suffix)))]
     return safe_name(path)
 
 
 def safe_name(text: str) -> str:
     """Percent-encode what is not a letter, digit, dot, dash or underscore; ``/`` becomes ``__``."""
-    if _SAFE.fullmatch(text):
-        return text
+    plain = text.replace("/", "__")
+    if _SAFE.fullmatch(plain):
+        return plain
     name = "__".join(quote(part, safe="") for part in text.split("/")).replace("~", "%7E")
     name = re.sub(r"^\.", "%2E", name)  # neither hidden nor "..", whatever the archive did
     if len(name) > LONGEST_ID:
@@ -63,7 +74,7 @@ def safe_name(text: str) -> str:
 
 def patient_key(patient: str, salt: bytes) -> str:
     """A key that stands for the patient in every output: HMAC-SHA-256 of the identifier, 64 bits of it."""
-    return hmac.new(salt, patient.encode(), hashlib.sha256).hexdigest()[:16]
+    return hmac.digest(salt, patient.encode(), "sha256").hex()[:16]
 
 
 def read_salt(path: Path | None) -> bytes:

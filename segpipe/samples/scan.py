@@ -4,10 +4,9 @@ It runs in Snakemake's main process whenever the workflow is parsed, and writes 
 content changed; so Snakemake sees exactly which shards and stages have something new to do.
 """
 
-import hashlib
 import json
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segpipe.config import Config, canonical_json
@@ -15,18 +14,19 @@ from segpipe.errors import ConfigError, InputError
 from segpipe.io.atomic import write_text_if_changed
 from segpipe.samples.from_patterns import samples_from_patterns
 from segpipe.samples.from_sheet import samples_from_sheet
-from segpipe.samples.sample import Sample, read_salt
-from segpipe.samples.shards import into_shards, shard_count, table_text
+from segpipe.samples.sample import Listing, Sample, read_salt
+from segpipe.samples.shards import Tables, fingerprint, shard_count
 from segpipe.stages import stage_configs, stage_file, stage_text
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What the rules need to know: fingerprints of each shard's table and each stage's config."""
+    """What the rules need to know: fingerprints of each shard's table and each stage's config, images by shard."""
 
     images: int
     shards: dict[str, str]
     stages: dict[str, str]
+    rows: dict[str, int]
 
 
 def scan(config: Config) -> Scan:
@@ -35,20 +35,21 @@ def scan(config: Config) -> Scan:
     Raises:
         ConfigError, InputError: see the messages; nothing was written then.
     """
-    samples, carried = list_samples(config)
-    check_ids(samples)
-    masks = sorted({name for sample in samples for name in sample.masks})
-    shards = into_shards(samples, shard_count(len(samples), config.data.shards))
-    tables = {shard: table_text(rows, config.data.root, masks, carried) for shard, rows in shards.items()}
-    stages = {name: stage_text(stage) for name, stage in stage_configs(config, carried).items()}
-
-    for shard, text in tables.items():
+    listing = find_samples(config)
+    tables = Tables(listing.masks, listing.carried)
+    for sample in listing.samples:
+        tables.add(sample)
+    tables.check_ids()
+    images, shards, rows = len(tables), {}, {}
+    for shard, members, text in tables.by_shard(shard_count(images, config.data.shards)):
         write_text_if_changed(config.folder / "samples" / f"{shard}.csv", text)
+        shards[shard], rows[shard] = fingerprint(text.encode()), members
+    stages = {name: stage_text(stage) for name, stage in stage_configs(config, listing.carried).items()}
     for name, text in stages.items():
         write_text_if_changed(config.folder / stage_file(name), text)
-    result = Scan(len(samples), _fingerprints(tables), _fingerprints(stages))
+    result = Scan(images, shards, {name: fingerprint(text.encode()) for name, text in stages.items()}, rows)
     write_text_if_changed(config.folder / "samples" / "index.json", canonical_json(vars(result)))
-    _remove_stale_tables(config.folder / "samples", tables)
+    _remove_stale_tables(config.folder / "samples", shards)
     return result
 
 
@@ -62,7 +63,17 @@ def read_scan(config: Config) -> Scan:
 
 
 def list_samples(config: Config) -> tuple[list[Sample], list[str]]:
-    """All samples of a config and the names of their carried columns; writes nothing."""
+    """All samples of a config and the names of their carried columns; writes nothing.
+
+    Raises:
+        ConfigError, InputError: as :func:`scan`, but for ids that are there twice.
+    """
+    listing = find_samples(config)
+    return list(listing.samples), listing.carried
+
+
+def find_samples(config: Config) -> Listing:
+    """The same, one after the other."""
     data = config.data
     if not data.root.is_dir():
         raise InputError(
@@ -75,44 +86,21 @@ def list_samples(config: Config) -> tuple[list[Sample], list[str]]:
         raise ConfigError(f"data.patient_salt_file: {data.patient_salt_file}: {error.strerror}.") from None
     if data.sheet:
         return samples_from_sheet(data, list(config.class_values), config.folds.column, salt, not config.model.weights)
-    if config.folds.column:
-        return _fold_from_wildcard(*samples_from_patterns(data, salt, config.results), column=config.folds.column)
-    return samples_from_patterns(data, salt, config.results)
+    found = samples_from_patterns(data, salt, config.results)
+    return _fold_from_wildcard(found, config.folds.column) if config.folds.column else found
 
 
-def _fold_from_wildcard(samples: list[Sample], carried: list[str], column: str) -> tuple[list[Sample], list[str]]:
-    from dataclasses import replace
-
-    if column != "site" and column not in carried:
-        raise ConfigError(f"folds.column: {column!r} is no wildcard of data.images; there are {', '.join(carried)}.")
-    values = [sample.site if column == "site" else sample.carried[column] for sample in samples]
-    return [replace(sample, fold=value) for sample, value in zip(samples, values, strict=True)], carried
-
-
-def check_ids(samples: list[Sample]) -> None:
-    """Refuse two images of one id.
-
-    Raises:
-        InputError: names them.
-    """
-    # Case-folded: two ids that differ in case only are one file on some file systems.
-    counts = Counter(sample.image_id.casefold() for sample in samples)
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
-        files = [sample.image for sample in samples if sample.image_id.casefold() == twice[0]]
-        raise InputError(
-            f"{len(twice)} image ids belong to several images; the first is {twice[0]!r}: {', '.join(files[:4])}. "
-            "An id names one row of the report and one mask file, and is the path after the pattern's first folders. "
-            "Begin the pattern's wildcards higher up ({site}/{patient}.png), give the sheet a column image_id, or list "
-            "one of the files only."
-        )
+def _fold_from_wildcard(found: Listing, column: str) -> Listing:
+    if column != "site" and column not in found.carried:
+        known = ", ".join(found.carried)
+        raise ConfigError(f"folds.column: {column!r} is no wildcard of data.images; there are {known}.")
+    with_folds = (
+        replace(sample, fold=sample.site if column == "site" else sample.carried[column]) for sample in found.samples
+    )
+    return replace(found, samples=with_folds)
 
 
-def _fingerprints(texts: dict[str, str]) -> dict[str, str]:
-    return {name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in texts.items()}
-
-
-def _remove_stale_tables(folder: Path, tables: dict[str, str]) -> None:
+def _remove_stale_tables(folder: Path, tables: Mapping[str, str]) -> None:
     for path in folder.glob("*.csv"):
         if path.stem not in tables:
             path.unlink()

@@ -9,7 +9,7 @@ from segpipe.config_file import parse_config
 from segpipe.errors import ConfigError, InputError
 from segpipe.samples.sample import Sample
 from segpipe.samples.scan import read_scan, scan
-from segpipe.samples.shards import into_shards, read_table, shard_count, shard_of
+from segpipe.samples.shards import Tables, read_table, shard_count, shard_hash, shard_name
 
 
 @pytest.fixture
@@ -167,10 +167,16 @@ def test_a_sheet_without_the_needed_columns_is_refused(archive):
 def test_shards_are_powers_of_two_and_split_when_they_double():
     assert [shard_count(n, "auto") for n in (1, 512, 513, 100_000)] == [1, 1, 2, 256]
     samples = [Sample(image_id=f"i{n}", image="", patient=f"p{n // 2}") for n in range(200)]
-    few, many = into_shards(samples, 4), into_shards(samples, 8)
-    assert sum(map(len, few.values())) == sum(map(len, many.values())) == 200
+    for count in (4, 8):
+        tables = Tables([], [])
+        for sample in samples:
+            tables.add(sample)
+        made = {shard: (rows, text) for shard, rows, text in tables.by_shard(count)}
+        assert list(made) == [f"{number:04d}" for number in range(count)]
+        assert sum(rows for rows, _ in made.values()) == 200
+        assert all(len(text.splitlines()) == rows + 1 for rows, text in made.values())
     for sample in samples:
-        assert int(shard_of(sample, 8)) // 2 == int(shard_of(sample, 4))
+        assert int(shard_name(shard_hash(sample), 8)) % 4 == int(shard_name(shard_hash(sample), 4))
 
 
 def test_the_index_is_plain_json(archive):

@@ -1,0 +1,163 @@
+"""How CPU time and memory of the steps that see all images grow: scan, dataset, the tables of score, report.
+
+Each step runs as a process of its own over a run without images (``growth_tables.py``): the tables that the other
+stages would leave, of 1,000, 10,000 and 100,000 images in shards of about 512. The exponent is the slope of CPU time
+over images, both as logarithms, from least squares; what the step takes for a hundred images is taken off first, since
+that is starting Python and its libraries. 1 is linear. `score` runs over all shards one after the other here, as many
+jobs do in a workflow.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from growth_tables import config_of, make_files, make_predictions, make_stores, template, write_scores
+from harness import print_machine, print_table
+
+from segpipe.config import Config, canonical_json
+from segpipe.io.predictions import encode_masks, mask_form, write_masks
+from segpipe.preprocess.store import FILES
+from segpipe.report.cases import choose_cases
+
+GOAL_EXPONENT, GOAL_RSS_MB, START_IMAGES = 1.05, 1000, 100
+STEPS = ("scan", "dataset", "score", "report")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one process needed."""
+
+    cpu_s: float
+    wall_s: float
+    rss_mb: float
+
+
+def call(command: Sequence[str], log: Path) -> Cost:
+    """Run a command; CPU time is its own and that of its children.
+
+    The peak is the kernel's own (VmHWM), read every 10 ms, since what wait4 says of a child is never below what its
+    parent had.
+    """
+    started, peak = time.monotonic(), 0
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            break
+        peak = max(peak, _peak_kb(process.pid))
+        time.sleep(0.01)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(command[:8])} failed:\n{log.read_text()[-3000:]}")
+    return Cost(usage.ru_utime + usage.ru_stime, time.monotonic() - started, peak / 1024)
+
+
+def _peak_kb(pid: int) -> int:
+    try:
+        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    except OSError:  # not Linux, or just gone
+        return 0
+    return int(found[1]) if found else 0
+
+
+def measure(folder: Path, images: int, row: dict[str, object]) -> dict[str, Cost]:
+    """The four steps in order, each on what the earlier ones left."""
+    config = config_of(folder)
+    make_files(config.data.root, images)
+    path, log, results = folder / "config.json", folder / "log.txt", config.folder
+    path.write_text(canonical_json(config.model_dump(mode="json")))
+    costs = {"scan": call([_segpipe(), "scan", str(path)], log)}
+    shards = sorted(table.stem for table in (results / "samples").glob("*.csv"))
+    make_stores(config, row)
+    make_predictions(config)
+    stage = [_segpipe(), "dataset", "--config", str(results / "config/dataset.json")]
+    costs["dataset"] = call([*stage, "--stores", f"{results}/shards", "--output", f"{results}/dataset", *shards], log)
+    costs["score"] = call([sys.executable, __file__, "--scores", str(results)], log)
+    make_masks(config, shards)
+    stage = [_segpipe(), "report", "--config", str(results / "config/report.json"), "--results", str(results)]
+    costs["report"] = call([*stage, "--predict-config", str(results / "config/predict.json"), *shards], log)
+    return costs
+
+
+def make_masks(config: Config, shards: Sequence[str]) -> None:
+    """Masks of the few images that the overview will show."""
+    parts = [pd.read_parquet(config.folder / "scores" / f"{shard}.parquet").assign(shard=shard) for shard in shards]
+    table = pd.concat(parts).assign(status="scored")
+    shard_of = table.set_index("image_id")["shard"]
+    for _, image_id in choose_cases(table):
+        shard = str(shard_of[image_id])
+        facts = pd.read_parquet(config.folder / "shards" / shard / FILES[2]).set_index("image_id").loc[image_id]
+        masks = np.zeros((len(config.class_values), int(facts["rows"]), int(facts["columns"])), bool)
+        form = mask_form(config.predict.form, config.class_values, True)
+        files = encode_masks(masks, form, config.class_values)
+        write_masks(config.folder / "masks" / shard, image_id, files, form, config.class_values)
+
+
+def exponent(images: Sequence[int], seconds: Sequence[float]) -> float:
+    """The slope of a line through the logarithms."""
+    return float(np.polyfit(np.log(images), np.log(np.maximum(seconds, 1e-3)), 1)[0])
+
+
+def print_results(costs: dict[int, dict[str, Cost]], sizes: Sequence[int]) -> None:
+    """A row per step and size, a row per step with its exponent, and the verdict."""
+    rows, fitted = [], {}
+    for step in STEPS:
+        start = costs[START_IMAGES][step].cpu_s
+        for size in (START_IMAGES, *sizes):
+            cost = costs[size][step]
+            own = cost.cpu_s - start
+            micro = "" if size == START_IMAGES else f"{1e6 * own / size:.0f}"
+            rows.append([f"{step}, {size:,}", f"{cost.cpu_s:.2f}", micro, f"{cost.wall_s:.1f}", f"{cost.rss_mb:.0f}"])
+        fitted[step] = exponent(sizes, [costs[size][step].cpu_s - start for size in sizes])
+    print_table(("step, images", "CPU s", "µs an image beyond the start", "wall s", "peak RSS MB"), rows)
+    verdicts = [[step, f"{slope:.2f}", "met" if slope <= GOAL_EXPONENT else "missed"] for step, slope in fitted.items()]
+    print_table(("step", "exponent", f"at most {GOAL_EXPONENT}"), verdicts)
+    largest = max(cost.rss_mb for size in sizes if size <= 100_000 for cost in costs[size].values())
+    print(
+        f"Goal: under {GOAL_RSS_MB} MB up to 100,000 images: {'met' if largest < GOAL_RSS_MB else 'missed'} "
+        f"(at most {largest:.0f} MB)."
+    )
+
+
+def _segpipe() -> str:
+    return str(Path(sys.executable).with_name("segpipe"))
+
+
+def main() -> None:
+    """Parse the arguments, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, nargs="+", default=[1000, 10_000, 100_000], help="sizes of the runs")
+    parser.add_argument("--folder", type=Path, help="where to make the temporary folder (default: the system's)")
+    parser.add_argument("--keep", action="store_true", help="leave the runs in the temporary folder, and name it")
+    parser.add_argument("--scores", type=Path, help=argparse.SUPPRESS)  # the step `score`, in a process of its own
+    arguments = parser.parse_args()
+    if arguments.scores:
+        write_scores(arguments.scores, sorted(path.stem for path in (arguments.scores / "samples").glob("*.csv")))
+        return
+    folder = Path(tempfile.mkdtemp(prefix="segpipe-bench-", dir=arguments.folder))
+    try:
+        print_machine("pandas", "pyarrow", "numpy")
+        row, costs = template(folder), {}
+        for images in (START_IMAGES, *arguments.images):
+            costs[images] = measure(folder / str(images), images, row)
+        print_results(costs, arguments.images)
+    finally:
+        if arguments.keep:
+            print(folder)
+        else:
+            shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
