@@ -3,23 +3,27 @@
 import hashlib
 import re
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from segpipe.errors import SegpipeError
 from segpipe.io.atomic import remove_leftovers
 from segpipe.io.masks.reference import mask_dtype
 from segpipe.isolation import Limits, Lost, isolated_map
 from segpipe.log import logger, plain, track
-from segpipe.preprocess.quality import FINGERPRINTS, MEASURES, measure
-from segpipe.preprocess.store import FILES, pack_bits, stack_writer, write_table
+from segpipe.preprocess.adopt import Found, Search
+from segpipe.preprocess.kept import in_order, keep, kept_as, list_kept, present_tables, remove_old, remove_unused
+from segpipe.preprocess.quality import measure
+from segpipe.preprocess.recipe import recipe, salt_key, settings_hash
+from segpipe.preprocess.rows import FACTS, empty_row, write_rows
+from segpipe.preprocess.store import FILES, pack_bits, stack_writer
 from segpipe.samples.sample import Sample, inside, mask_inside, patient_key, read_salt
-from segpipe.samples.shards import carried_column, read_table
+from segpipe.samples.shards import fingerprint, read_table
 from segpipe.stages import PreprocessStage
 
 PRELOAD = ("segpipe.transforms",)  # what takes long to import
@@ -34,32 +38,65 @@ class Reading:
     mask: np.ndarray | None = None  # (size, size), bit i = class i
 
 
-def preprocess_shard(stage: PreprocessStage, table: Path, output: Path) -> None:
-    """Read every image of ``table``; write ``images.npy``, ``masks.npy`` and ``table.parquet`` into ``output``.
+def preprocess_shard(stage: PreprocessStage, table: Path, output: Path, kept: Path | None = None) -> None:
+    """Bring every image of ``table`` into ``images.npy``, ``masks.npy`` and ``table.parquet`` of ``output``.
 
-    Images are read in another process, so that a file which hangs or crashes a decoder costs its row. Memory is that
-    of one image, however large the shard.
+    Rows whose files and settings are those of a row in the folder ``kept`` are taken over from there, and the new
+    store is kept there, too (:mod:`segpipe.preprocess.kept`). The others are read in another process, so that a file
+    which hangs or crashes a decoder costs its row. Memory is that of one image, however large the shard.
     """
     remove_leftovers(output)
+    made_from = fingerprint(table.read_bytes())
     samples = list(read_table(table))
+    search = Search(stage, samples, settings_hash(stage), read_salt(stage.patient_salt_file))
+    if kept:
+        search.look_into(in_order(list_kept(kept), table.stem))
+    rows = _write_store(stage, table.stem, samples, search.found, output)
+    if kept:
+        mine = kept_as(kept, table.stem, search.settings, made_from)
+        keep(output, mine)
+        remove_old(mine, search.taken, search.rows)
+        remove_unused(kept, present_tables(table.parent))
+    _log_outcome(table.stem, rows, len(search.found))
+
+
+def _write_store(
+    stage: PreprocessStage, shard: str, samples: Sequence[Sample], found: Mapping[int, Found], output: Path
+) -> list[dict[str, Any]]:
+    """Write the three files, from rows that were ``found`` (by number of the sample) and by reading; the rows."""
     shape = (stage.preprocess.size, stage.preprocess.size)
     no_image = np.zeros(shape, stage.preprocess.dtype)
     no_mask = np.zeros(shape, mask_dtype(len(stage.classes)))
-    rows: list[dict[str, Any]] = []
     images_path, masks_path, table_path = (output / name for name in FILES)
-    limits = Limits(stage.seconds_per_image)
+    rows: list[dict[str, Any]] = []
     with (
         stack_writer(images_path, len(samples), shape, no_image.dtype) as images,
         stack_writer(masks_path, len(samples), shape, no_mask.dtype) as masks,
-        isolated_map(image_reader, (stage,), samples, limits, preload=PRELOAD) as readings,
+        _readings(stage, samples, found) as readings,
     ):
-        for sample, found in zip(track(samples, len(samples), f"preprocess {table.stem}"), readings, strict=True):
-            reading = Reading(quarantined(sample, found.reason)) if isinstance(found, Lost) else found
+        for reading in track(readings, len(samples), f"preprocess {shard}"):
             images.append(no_image if reading.image is None else reading.image)
             masks.append(no_mask if reading.mask is None else reading.mask)
             rows.append(reading.row)
-    write_table(table_path, pd.DataFrame(rows))
-    _log_outcome(table.stem, rows)
+    write_rows(table_path, rows, stage.classes)
+    return rows
+
+
+@contextmanager
+def _readings(
+    stage: PreprocessStage, samples: Sequence[Sample], found: Mapping[int, Found]
+) -> Iterator[Iterator[Reading]]:
+    """What became of each sample, in order."""
+    todo = [sample for number, sample in enumerate(samples) if number not in found]
+    with isolated_map(image_reader, (stage,), todo, Limits(stage.seconds_per_image), preload=PRELOAD) as read:
+
+        def one(number: int, sample: Sample) -> Reading:
+            if number in found:
+                return Reading(found[number].row, found[number].image, found[number].mask)
+            reading = next(read)
+            return Reading(quarantined(sample, reading.reason)) if isinstance(reading, Lost) else reading
+
+        yield (one(number, sample) for number, sample in enumerate(samples))
 
 
 def image_reader(stage: PreprocessStage) -> Callable[[Sample], Reading]:
@@ -67,10 +104,10 @@ def image_reader(stage: PreprocessStage) -> Callable[[Sample], Reading]:
     from segpipe.transforms import preprocessing
 
     compose = preprocessing(stage.classes, stage.missing_mask, stage.preprocess, stage.dicom, stage.root, stage.raster)
-    salt = read_salt(stage.patient_salt_file)
+    salt, settings = read_salt(stage.patient_salt_file), settings_hash(stage)
 
     def read(sample: Sample) -> Reading:
-        data, row = read_sample(sample, stage, compose, salt)
+        data, row = read_sample(sample, stage, compose, salt, settings)
         if data is None:
             return Reading(row)
         return Reading(row, data["image"][0], pack_bits(data["mask"]) if "mask" in data else None)
@@ -79,9 +116,12 @@ def image_reader(stage: PreprocessStage) -> Callable[[Sample], Reading]:
 
 
 def read_sample(
-    sample: Sample, stage: PreprocessStage, compose: Any, salt: bytes
+    sample: Sample, stage: PreprocessStage, compose: Any, salt: bytes, settings: str = ""
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """One image through the transforms: its pictures (None if quarantined) and its row."""
+    """One image through the transforms: its pictures (None if quarantined) and its row.
+
+    ``settings`` (:func:`segpipe.preprocess.recipe.settings_hash`) goes into the row's recipe.
+    """
     try:
         data = compose(
             {
@@ -90,17 +130,19 @@ def read_sample(
                 "invert": {"": None, "true": True, "false": False}[sample.invert],
             }
         )
-        row = _empty_row(sample) | _facts(data, stage)
+        row = empty_row(sample) | _facts(data, stage)
     except Exception as error:
         return None, quarantined(sample, reason(error))
     row["patient"], row["patient_source"] = _patient(sample, data["radiograph"].patient_id, salt)
     row["status"] = "labelled" if "mask" in data else "unlabelled"
+    row["recipe"] = recipe(settings, sample.invert, data["sha256"], data.get("mask_sha256", {}))
+    row["salt_key"] = salt_key(salt)
     return data, row
 
 
 def quarantined(sample: Sample, why: str) -> dict[str, Any]:
     """The row of an image that cannot be used."""
-    return _empty_row(sample) | {"status": "quarantined", "reason": why}
+    return empty_row(sample) | {"status": "quarantined", "reason": why}
 
 
 def reason(error: BaseException) -> str:
@@ -117,44 +159,15 @@ def reason(error: BaseException) -> str:
     return f"unforeseen {type(last).__name__} {where}; the log has the place. If the config is right, report it."
 
 
-def _empty_row(sample: Sample) -> dict[str, Any]:
-    """The columns every row has, in order, with what is known before the file is opened."""
-    facts: dict[str, Any] = dict.fromkeys(_READ)
-    return {
-        "image_id": sample.image_id,
-        "image": sample.image,
-        "patient": sample.patient,
-        "patient_source": "sheet or pattern" if sample.patient else "unknown",
-        "site": sample.site,
-        "fold_wanted": sample.fold,
-        "status": "",
-        "reason": "",
-        **facts,
-        **{carried_column(name): value for name, value in sample.carried.items()},
-    }
-
-
-# What is recorded of a readable image, in the table's order.
-_READ = (
-    *("notes", "sha256", "picture", "content", "format", "modality", "photometric_interpretation", "transfer_syntax"),
-    *("bits_stored", "frame", "decoded_at", "modality_lut", "voi", "inverted", "invert_source", "rows", "columns"),
-    *("burned_in_annotation", "recognizable_visual_features"),
-    *("spacing_row_mm", "spacing_column_mm", "spacing_source", "intensity_method", "intensity_low"),
-    *("intensity_high", "fit", "scale_row", "scale_column", "fitted_rows", "fitted_columns"),
-    *("pad_top", "pad_left", "size"),
-    *MEASURES,
-    *FINGERPRINTS,
-)
-
-
 def _facts(data: dict[str, Any], stage: PreprocessStage) -> dict[str, Any]:
     decisions, geometry, window = data["decisions"], data["geometry"], data["window"]
     notes = [*decisions.notes, *data.get("mask_notes", ())]
     return {
-        **{name: getattr(decisions, name) for name in _READ if hasattr(decisions, name)},
-        **{name: getattr(geometry, name) for name in _READ if hasattr(geometry, name)},
+        **{name: getattr(decisions, name) for name in FACTS if hasattr(decisions, name)},
+        **{name: getattr(geometry, name) for name in FACTS if hasattr(geometry, name)},
         "notes": "; ".join(notes),
         "sha256": data["sha256"],
+        "file_bytes": data["file_bytes"],
         **_hashes(data),
         "intensity_method": window.method,
         "intensity_low": window.low,
@@ -182,10 +195,12 @@ def _patient(sample: Sample, patient_id: str, salt: bytes) -> tuple[str, str]:
     return patient_key(f"image/{sample.image_id}", salt), "image"
 
 
-def _log_outcome(shard: str, rows: Iterable[dict[str, Any]]) -> None:
-    rows = list(rows)
+def _log_outcome(shard: str, rows: Sequence[dict[str, Any]], taken: int) -> None:
     bad = [row for row in rows if row["status"] == "quarantined"]
     for row in bad:
         logger.warning("quarantined %s: %s", plain(row["image"]), plain(row["reason"]))
     labelled = sum(row["status"] == "labelled" for row in rows)
-    logger.info("shard %s: %d images, %d labelled, %d quarantined", shard, len(rows), labelled, len(bad))
+    logger.info(
+        "shard %s: %d images, %d taken over unchanged, %d read; %d labelled, %d quarantined",
+        shard, len(rows), taken, len(rows) - taken, labelled, len(bad),
+    )  # fmt: skip

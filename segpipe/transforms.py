@@ -30,7 +30,8 @@ class LoadRadiographd(Transform):
     """Read the file named by ``data[key]``; leaves (1, rows, columns) there, and the facts beside it.
 
     ``data["invert"]`` (None, True, False) overrides the file's polarity. Adds ``radiograph``, ``decisions``,
-    ``shape`` (rows, columns) of the picture in the file, and ``sha256`` of the file's bytes (one read serves both).
+    ``shape`` (rows, columns) of the picture in the file, ``sha256`` of the file's bytes (one read serves both), and
+    ``file_bytes``, their number.
     With ``target`` the file may be decoded at a lower resolution, so that ``image`` is smaller than ``shape``.
     """
 
@@ -53,13 +54,14 @@ class LoadRadiographd(Transform):
             "shape": radiograph.shape,
             "decisions": radiograph.decisions,
             "sha256": hashlib.sha256(raw).hexdigest(),
+            "file_bytes": len(raw),
         }
 
 
 class LoadReferenced(Transform):
     """Read the mask files in ``data["mask_files"]`` at the image's size; no files, no ``mask``.
 
-    Messages name the files relative to ``root``.
+    ``mask_sha256`` are hashes of the files. Messages name the files relative to ``root``.
     """
 
     def __init__(
@@ -74,7 +76,12 @@ class LoadReferenced(Transform):
         if not data.get("mask_files"):
             return dict(data)
         reference = read_reference(data["mask_files"], self.classes, data["shape"], self.missing, self.root)
-        return {**data, "mask": unpack_bits(reference.bits, len(self.classes)), "mask_notes": reference.notes}
+        return {
+            **data,
+            "mask": unpack_bits(reference.bits, len(self.classes)),
+            "mask_notes": reference.notes,
+            "mask_sha256": dict(reference.sha256),
+        }
 
 
 class Fitd(MapTransform, InvertibleTransform):

@@ -84,6 +84,17 @@ class Store:
     table: pd.DataFrame
 
 
+def open_stacks(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Memory maps of a shard's pictures and masks.
+
+    Raises:
+        OSError, ValueError: a file is missing or truncated.
+    """
+    # allow_pickle=False is numpy's default; said here because these files may come from elsewhere.
+    images, masks = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in FILES[:2])
+    return images, masks
+
+
 def open_store(folder: Path) -> Store:
     """Open a shard for reading.
 
@@ -91,8 +102,7 @@ def open_store(folder: Path) -> Store:
         InputError: a file is missing, truncated, or does not belong to the others.
     """
     try:
-        # allow_pickle=False is numpy's default; said here because these files may come from elsewhere.
-        images, masks = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in FILES[:2])
+        images, masks = open_stacks(folder)
         table = pd.read_parquet(folder / FILES[2])
     except (OSError, ValueError) as error:
         raise InputError(f"The shard {folder} cannot be read ({error}). Delete the folder and run again.") from None

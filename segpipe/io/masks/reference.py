@@ -1,5 +1,6 @@
 """Reference masks: one label file or one file per class, to one bit per class and pixel."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,9 @@ import numpy as np
 
 from segpipe.config import Classes
 from segpipe.errors import ImageError
-from segpipe.io.masks.files import decoding, read_mask
+from segpipe.io.masks.files import decode_mask, decoding
 from segpipe.io.masks.values import MaskFile
+from segpipe.io.source import read_bytes
 
 ASPECT_TOLERANCE = 0.02
 LEAST_OUTSIDE = 0.00005  # of what was drawn; less would be shown as 0.0000
@@ -23,11 +25,12 @@ class ReferenceMask:
 
     ``notes`` says what had to be done: ``mask_antialiased``, ``mask_fractional``, ``mask_shapes_without_area:<n>``,
     ``mask_outside:<class>:<fraction>``, ``mask_resampled:<class or all>:RxC->RxC``, ``mask_missing:<class>``,
-    ``mask_empty:<class>``.
+    ``mask_empty:<class>``. ``sha256`` are hashes of the files, by the names under which they were given.
     """
 
     bits: np.ndarray
     notes: tuple[str, ...]
+    sha256: Mapping[str, str]
 
 
 def read_reference(
@@ -45,7 +48,9 @@ def read_reference(
     Raises ImageError that names the file, relative to ``root``, and what is wrong with it.
     """
     sources = _sources(files, classes, missing)
-    loaded = {path: _load(path, root, shape) for path in dict.fromkeys(path for path in sources.values() if path)}
+    loaded, hashes = {}, {}
+    for file in dict.fromkeys(path for path in sources.values() if path):
+        loaded[file], hashes[file] = _load(file, root, shape)
     named: set[int | str] = {value for values in classes.values() for value in values or ()}
     bits = np.zeros(shape, mask_dtype(len(classes)))
     notes: list[str] = []
@@ -62,7 +67,7 @@ def read_reference(
         if not pixels.any():
             notes.append(f"mask_empty:{name}")
         bits |= pixels.astype(bits.dtype) << bits.dtype.type(number)
-    return ReferenceMask(bits, tuple(dict.fromkeys(notes)))
+    return ReferenceMask(bits, tuple(dict.fromkeys(notes)), {name: hashes[path] for name, path in files.items()})
 
 
 class _Named:
@@ -78,9 +83,11 @@ class _Named:
             raise ImageError(f"mask {self.name} {error}") from None
 
 
-def _load(path: Path, root: Path, shape: tuple[int, int]) -> MaskFile:
+def _load(path: Path, root: Path, shape: tuple[int, int]) -> tuple[MaskFile, str]:
+    """A mask and the hash of its file: of one read, so that they belong together."""
     with _Named(path, root):
-        return read_mask(path, shape)
+        data = read_bytes(path)
+        return decode_mask(data, shape), hashlib.sha256(data).hexdigest()
 
 
 def _sources(
