@@ -20,6 +20,7 @@ from segpipe.train.memory import choose_batch_size, does_not_fit, free, is_out_o
 from segpipe.train.outputs import write_outputs
 from segpipe.train.roles import Roles, read_roles
 from segpipe.train.schedule import number_of_epochs
+from segpipe.train.scratch import nearby
 from segpipe.train.seeds import draw_seed
 from segpipe.train.state import TrainState
 from segpipe.train.stopping import listening
@@ -27,13 +28,20 @@ from segpipe.train.tracking import open_trackers
 
 
 def train_model(
-    stage: TrainStage, dataset: Path, shards: Path, model: str, output: Path, require_checkpoint: bool = False
+    stage: TrainStage,
+    dataset: Path,
+    shards: Path,
+    model: str,
+    output: Path,
+    require_checkpoint: bool = False,
+    scratch: str | None = None,
 ) -> None:
     """Train one model; write ``model.safetensors``, ``model.json``, ``history.csv`` and ``training.csv``.
 
     ``output/checkpoints`` holds the last state: whatever stops this function, the next call goes on from there and
     ends with the same bytes. If training with this very config and data was finished before, only the outputs are
-    written again. Under torchrun this is one of several processes that train the model together.
+    written again. Under torchrun this is one of several processes that train the model together. With ``scratch``, a
+    folder of this node, the shards are read from a copy there.
 
     Raises:
         InputError: a role without images, or a loss that is no longer a number.
@@ -45,8 +53,9 @@ def train_model(
             logger.setLevel(logging.ERROR)  # the first process tells the rest
         fix_arithmetic(stage.train.threads, stage.train.deterministic, stage.train.tf32)
         roles = read_roles(dataset, stage, model)
-        trainer = Trainer(stage, roles, shards, model, output, team, require_checkpoint)
-        state = trainer.run()
+        with nearby(shards, roles.shards, scratch) as stores:
+            trainer = Trainer(stage, roles, stores, model, output, team, require_checkpoint)
+            state = trainer.run()
         if team.leads:
             seen = pd.concat([roles.train["picture"], roles.val["picture"]])
             write_outputs(stage, state, trainer.facts(), seen, output)

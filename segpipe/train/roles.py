@@ -19,6 +19,11 @@ class Roles:
     train: pd.DataFrame
     val: pd.DataFrame
 
+    @property
+    def shards(self) -> list[str]:
+        """The shards that hold them."""
+        return sorted({*self.train["shard"], *self.val["shard"]})
+
 
 def read_roles(dataset: Path, stage: TrainStage, model: str) -> Roles:
     """The labelled images that train ``model`` and those that choose its best epoch.

@@ -1,0 +1,99 @@
+"""A device of its own for each job on a machine without a scheduler that hands out GPUs.
+
+Each GPU has a slot: a locked file in a folder of this user. The kernel releases the lock when the job ends, whatever
+ends it. Jobs of other users and other programs hold no slots; docs/gpu.md says what to do about them.
+"""
+
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from segpipe.errors import ConfigError
+from segpipe.gpu.devices import list_gpus
+from segpipe.io.lock import Lock
+from segpipe.io.private import private_folder
+from segpipe.log import logger
+
+GIVEN = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS")  # someone has chosen already
+SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LINES = 1.0, 60.0
+
+# Until the process ends: CUDA keeps its devices that long, too.
+_held: list[Lock] = []
+_folders: list[int] = []
+
+
+def take_gpus(
+    device: Literal["auto", "cpu", "cuda"], count: int = 1, list_devices: Callable[[], list[str]] = list_gpus
+) -> list[str]:
+    """Wait for ``count`` free devices, set CUDA_VISIBLE_DEVICES to them and keep them until this process ends.
+
+    To be called before CUDA is touched. Nothing happens, and the result is empty, where SLURM or the user has chosen
+    devices, in the processes that torchrun starts (who started it chose), with ``device="cpu"``, and on a machine
+    without GPUs.
+
+    Raises:
+        ConfigError: the machine has fewer devices.
+        InputError: see :func:`segpipe.io.private.private_folder`.
+    """
+    if device == "cpu" or "LOCAL_RANK" in os.environ or any(name in os.environ for name in GIVEN):
+        return []
+    devices = list_devices()
+    if not devices:
+        return []
+    if len(devices) < count:
+        raise ConfigError(f"This job wants {count} GPUs, but this machine has {len(devices)}. Ask for fewer.")
+    taken = _wait_for(slots_of(devices), count)
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # what numbers mean, where there are no UUIDs
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
+    logger.info("GPU of this job: %s (of %d here)", ", ".join(taken), len(devices))
+    return taken
+
+
+def slots_of(devices: list[str]) -> dict[str, Lock]:
+    """The slot of each device."""
+    folder = private_folder(Path(tempfile.gettempdir()))
+    _keep(folder)
+    return {device: Lock(folder / f"gpu-{device.replace('/', '_')}.lock") for device in devices}
+
+
+def _keep(folder: Path) -> None:
+    """Hold the folder, too: systemd, which removes old files from /tmp, leaves out what is in a locked folder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    _folders.append(descriptor)
+
+
+def _wait_for(slots: dict[str, Lock], count: int) -> list[str]:
+    said: float | None = None
+    while not (taken := _take(slots, count)):
+        if said is None or time.monotonic() - said >= SECONDS_BETWEEN_LINES:
+            said = time.monotonic()
+            holders = sorted({slot.read_note() for slot in slots.values()} - {""})
+            logger.info(
+                "waiting for %d of %d GPUs: other jobs have them (%s); with `--resources gpu=%d` no job has to wait",
+                count, len(slots), ", ".join(holders) or "unknown", len(slots),
+            )  # fmt: skip
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    return taken
+
+
+def _take(slots: dict[str, Lock], count: int) -> list[str]:
+    """All of them or none: two jobs that each keep a part would wait for each other for ever."""
+    taken: list[str] = []
+    for number, (device, slot) in enumerate(slots.items()):
+        if slot.take():
+            taken.append(device)
+        if len(taken) == count:
+            _held.extend(slots[name] for name in taken)
+            for name in taken:
+                slots[name].note(f"process {os.getpid()}")
+            return taken
+        if len(taken) + len(slots) - number - 1 < count:
+            break
+    for device in taken:
+        slots[device].release()
+    return []

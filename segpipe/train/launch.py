@@ -1,0 +1,85 @@
+"""One training as several processes, on one machine or on several nodes of a SLURM job, and its next piece."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from segpipe.errors import ConfigError, ExitCode, InterruptedRun, SegpipeError
+from segpipe.log import logger
+
+SECONDS_TO_SAVE = 90.0  # torchrun gives its processes 30 to end
+
+
+def is_launcher(gpus: int, nodes: int) -> bool:
+    """Whether this process only starts those that train: torchrun gives each of them a RANK."""
+    return "RANK" not in os.environ and (gpus > 1 or nodes > 1)
+
+
+def launch(gpus: int, nodes: int, arguments: Sequence[str]) -> None:
+    """Run ``segpipe`` with these arguments under torchrun, a process for each GPU, and wait for its end.
+
+    Raises:
+        ConfigError: the GPUs cannot be shared out among the nodes.
+        InterruptedRun: SIGTERM or Ctrl-C reached this process; the others were told, and saved.
+        SegpipeError: one of the processes failed; they have said why.
+    """
+    words = command(gpus, nodes, arguments)
+    logger.info("starting %s", " ".join(words[: words.index("segpipe") + 2]))
+    process = subprocess.Popen(words)
+    try:
+        code = process.wait()
+    except InterruptedRun:
+        process.terminate()
+        try:
+            process.wait(SECONDS_TO_SAVE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        raise
+    if code:
+        raise SegpipeError(
+            f"training in {max(gpus, nodes)} processes failed (exit code {code}); the lines above say why."
+        )
+
+
+def command(gpus: int, nodes: int, arguments: Sequence[str]) -> list[str]:
+    """The command line that starts all processes."""
+    if gpus % nodes:
+        raise ConfigError(
+            f"{gpus} GPUs on {nodes} nodes: each node gets the same number. Set the resource gpu to a multiple of nodes."
+        )
+    per_node = max(1, gpus // nodes)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(per_node)]
+    program = ["-m", "segpipe", *arguments]
+    if nodes == 1:
+        return [*torchrun, "--standalone", *program]
+    srun = ["srun", "--nodes", str(nodes), "--ntasks", str(nodes), "--ntasks-per-node", "1", "--kill-on-bad-exit"]
+    devices = ["--gpus-per-node", str(per_node)] if gpus else []
+    meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", _endpoint(), "--rdzv-id", _job() or "segpipe"]
+    return [*srun, *devices, *torchrun, "--nnodes", str(nodes), *meeting, *program]
+
+
+def go_on_later(stop: InterruptedRun) -> None:
+    """After a warning that time is up, put this SLURM job into the queue again; the checkpoint is on disk.
+
+    SLURM refuses for a job that is being cancelled, or is interactive; then the exit code tells Snakemake.
+    """
+    if stop.exit_code != ExitCode.SAVED or not _job():
+        return
+    done = subprocess.run(["scontrol", "requeue", _job()], capture_output=True, text=True, check=False)
+    if done.returncode:
+        logger.info("SLURM does not put job %s into the queue again: %s", _job(), done.stderr.strip())
+    else:
+        logger.info("the time of SLURM job %s is up: saved, and in the queue again", _job())
+
+
+def _job() -> str:
+    return os.environ.get("SLURM_JOB_ID", "")
+
+
+def _endpoint() -> str:
+    """This machine, which is the first node of the job, and a port that is free there."""
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        return f"{socket.gethostname()}:{listener.getsockname()[1]}"
