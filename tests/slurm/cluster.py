@@ -1,0 +1,203 @@
+"""A real SLURM on this machine: munged, slurmctld and three slurmd on loopback, with two GPUs that are none.
+
+Needs root (munged's key, device files, the link at /etc/slurm/slurm.conf, where job steps look for the
+configuration) and Debian's packages ``slurm-wlm`` and ``munge``.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+CONFIG = Path("/etc/slurm/slurm.conf")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
+NODES = ("node1", "node2", "node3")
+FIRST_PORT = 27000
+
+# Without systemd and cgroups: processes by their group, memory by sampling. A requeued job waits for its
+# credential to expire, hence the ten seconds. MinJobAge: Snakemake asks squeue about jobs that ended.
+SETTINGS = """\
+ClusterName=segpipe
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller}
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket,cred_expire=10
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/%n.log
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+SwitchType=switch/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU_Memory
+SlurmdParameters=config_overrides
+ReturnToService=2
+KillWait=10
+MinJobAge=300
+SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,sched_interval=2
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=2
+JobAcctGatherParams=OverMemoryKill
+GresTypes=gpu
+{nodes}
+PartitionName=cpu Nodes=node1,node2 Default=YES MaxTime=60
+PartitionName=gpu Nodes=node3 MaxTime=60
+"""
+
+
+def missing() -> str:
+    """Why no cluster can be started here, "" if one can."""
+    if os.geteuid() != 0:
+        return "SLURM's daemons need root"
+    absent = [name for name in PROGRAMS if not shutil.which(name)]
+    if absent:
+        return f"{', '.join(absent)}: not installed (Debian: apt-get install slurm-wlm munge)"
+    if CONFIG.exists() or CONFIG.is_symlink():
+        return f"{CONFIG} is there: this machine belongs to a cluster"
+    return ""
+
+
+def install() -> None:
+    """Debian's packages, where they are missing and we may."""
+    if os.geteuid() == 0 and shutil.which("apt-get") and not all(map(shutil.which, PROGRAMS)):
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["update"], ["install", "--yes", "--no-install-recommends", "slurm-wlm", "munge"]):
+            subprocess.run(["apt-get", "-qq", *command], env=environment, capture_output=True, timeout=300)
+
+
+class Cluster:
+    """A running cluster; its commands are on the PATH and find it by themselves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._daemons = folder, []  # type: ignore[var-annotated]
+
+    def start(self) -> None:
+        """Start the daemons, and wait until all nodes are idle."""
+        self._write_config()
+        key = self.folder / "munge.key"
+        key.write_bytes(os.urandom(1024))
+        key.chmod(0o600)
+        munge = [f"--{name}={self.folder}/munge.{name.split('-')[0]}" for name in ("pid-file", "log-file", "seed-file")]
+        self._run(["munged", "--force", "--foreground", f"--socket={self._socket}", f"--key-file={key}", *munge])
+        self._wait(self._socket.exists, "munged")
+        CONFIG.parent.mkdir(exist_ok=True)
+        CONFIG.symlink_to(self.folder / "slurm.conf")
+        self._run(["slurmctld", "-D", "-i"])
+        for node in NODES:
+            self._run(["slurmd", "-D", "-N", node])
+        self._wait(lambda: set(self.states().values()) == {"idle"} and len(self.states()) == len(NODES), "the nodes")
+
+    def stop(self) -> None:
+        """End what was started; nothing stays but the folder."""
+        if CONFIG.is_symlink():
+            for job in self.jobs():
+                self.output("scancel", job)
+            with contextlib.suppress(TimeoutError):
+                self._wait(lambda: not self.jobs(), "the end of all jobs", 20)
+        for daemon in reversed(self._daemons):
+            daemon.terminate()
+        for daemon in reversed(self._daemons):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                daemon.wait(5)
+            daemon.kill()
+            daemon.wait()
+        if CONFIG.is_symlink():
+            CONFIG.unlink()
+
+    def output(self, *command: str) -> str:
+        """What a SLURM command prints; "" if it fails."""
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        return done.stdout if done.returncode == 0 else ""
+
+    def states(self) -> dict[str, str]:
+        """The nodes' states."""
+        return dict(line.split() for line in self.output("sinfo", "-N", "-h", "-o", "%N %t").splitlines())
+
+    def jobs(self) -> dict[str, str]:
+        """States of the jobs that are not over, by their ids."""
+        lines = self.output("squeue", "-h", "-t", "all", "-o", "%i %T").splitlines()
+        states = dict(line.split() for line in lines)
+        return {job: state for job, state in states.items() if state in ("PENDING", "RUNNING", "COMPLETING")}
+
+    def wait_for(self, state: str, but: set[str] = frozenset(), seconds: float = 90) -> str:  # type: ignore[assignment]
+        """The id of a job in this state that is not among ``but``."""
+        found: list[str] = []
+
+        def look() -> bool:
+            found[:] = [job for job, its in self.jobs().items() if its == state and job not in but]
+            return bool(found)
+
+        self._wait(look, f"a job that is {state}", seconds)
+        return found[0]
+
+    def facts(self, job: str) -> dict[str, str]:
+        """What `scontrol show job` knows."""
+        words = self.output("scontrol", "-o", "show", "job", job).split()
+        return dict(word.split("=", 1) for word in words if "=" in word)
+
+    @property
+    def _socket(self) -> Path:
+        return self.folder / "munge.socket"
+
+    def _write_config(self) -> None:
+        for number in range(2):
+            os.mknod(self.folder / f"gpu{number}", 0o666 | stat.S_IFCHR, os.makedev(1, 3))  # as /dev/null
+        (self.folder / "state").mkdir()
+        ports = free_ports(1 + len(NODES))
+        lines = [
+            f"NodeName={node} NodeHostname={socket.gethostname().split('.')[0]} NodeAddr=127.0.0.1 Port={port} "
+            f"CPUs=8 RealMemory=8000{' Gres=gpu:fake:2' if node == 'node3' else ''}"
+            for node, port in zip(NODES, ports[1:], strict=True)
+        ]
+        values = {"host": socket.gethostname().split(".")[0], "folder": self.folder, "controller": ports[0]}
+        (self.folder / "slurm.conf").write_text(SETTINGS.format(**values, nodes="\n".join(lines)))
+        gres = f"AutoDetect=off\nNodeName=node3 Name=gpu Type=fake File={self.folder}/gpu[0-1]\n"
+        (self.folder / "gres.conf").write_text(gres)
+
+    def _run(self, command: list[str]) -> None:
+        log = (self.folder / f"{Path(command[0]).name}-{len(self._daemons)}.out").open("w")
+        environment = {**os.environ, "SLURM_CONF": str(self.folder / "slurm.conf")}
+        daemon = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        self._daemons.append(daemon)
+
+    def _wait(self, ready, what: str, seconds: float = 30) -> None:  # type: ignore[no-untyped-def]
+        end = time.monotonic() + seconds
+        while not ready():
+            if time.monotonic() > end:
+                logs = "\n".join(
+                    path.read_text(errors="replace")[-1500:] for path in self.folder.glob("*.[lo][ou][gt]")
+                )
+                raise TimeoutError(f"{what}: not there after {seconds:.0f} s\n{logs}")
+            time.sleep(0.2)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[Cluster]:
+    """A cluster for the length of a block."""
+    cluster = Cluster(folder)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
