@@ -33,16 +33,24 @@ def atomic_path(final: Path) -> Iterator[Path]:
     final = Path(final)
     temporary = final.parent / f".{final.stem[:80]}.{os.getpid()}.{secrets.token_hex(4)}{final.suffix}"
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _sync(temporary)
-        temporary.replace(final)
+        with explain_full_disk(final):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _sync(temporary)
+            temporary.replace(final)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def explain_full_disk(final: Path) -> Iterator[None]:
+    """Whatever runs out of space in the block while it writes ``final`` is a DiskFullError."""
+    try:
+        yield
     except Exception as error:
         if _is_disk_full(error):
             raise DiskFullError(_explain(final, error)) from error
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path) -> None:

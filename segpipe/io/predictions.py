@@ -1,10 +1,11 @@
-"""Predicted masks on disk: PNG files at the original size, in one of three forms.
+"""Predicted masks as PNG, at the original size, in one of three forms; :mod:`segpipe.io.mask_store` keeps them.
 
 ``binary``: ``<image_id>.png``, 0 and 255, for a single class. ``labels``: ``<image_id>.png`` with the
 config's pixel value of each class. ``per_class``: ``<image_id>.<class>.png``, 0 and 255 each, where classes
 may overlap.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,8 +18,12 @@ from segpipe.io.atomic import write_bytes
 
 MaskForm = Literal["binary", "labels", "per_class"]
 
-# Masks compress to a few KB at any level; 1 is several times faster to write than the default.
-PNG_LEVEL = 1
+# Masks compress to a few KB in any way; this one is among the fastest to write (docs/mask-files.md has the figures).
+PNG = (
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
+)
 
 
 def mask_form(wanted: Literal["auto", "labels", "per_class"], classes: Classes, label_masks: bool) -> MaskForm:
@@ -39,12 +44,12 @@ def mask_names(image_id: str, form: MaskForm, classes: Classes) -> list[str]:
 def encode_masks(masks: np.ndarray, form: MaskForm, classes: Classes) -> list[bytes]:
     """``masks`` (classes, rows, columns) bool as PNG files, in the order of :func:`mask_names`."""
     if form != "labels":
-        return [_png(channel.astype(np.uint8) * 255) for channel in masks]
+        return [encode_png(channel.astype(np.uint8) * 255) for channel in masks]
     values = label_values(classes)
     labels = np.zeros(masks.shape[1:], np.uint16 if max(values) > 255 else np.uint8)
     for value, channel in zip(values, masks, strict=True):
         labels[channel] = value
-    return [_png(labels)]
+    return [encode_png(labels)]
 
 
 def label_values(classes: Classes) -> list[int]:
@@ -58,8 +63,8 @@ def label_values(classes: Classes) -> list[int]:
         return list(range(1, len(classes) + 1))
     if not have_label_values(classes):
         raise ConfigError(
-            "predict.masks: labels needs one pixel value for each class, all different and none 0 (the background), "
-            "but classes have none, several or shared ones. Use predict.masks: per_class."
+            "predict.form: labels needs one pixel value for each class, all different and none 0 (the background), "
+            "but classes have none, several or shared ones. Use predict.form: per_class."
         )
     return [numbers[0] for numbers in values]
 
@@ -75,16 +80,33 @@ def _numbers(wanted: ClassValues) -> list[int]:
     return [value for value in wanted or () if isinstance(value, int)]
 
 
+def decode_masks(files: Sequence[bytes], form: MaskForm, classes: Classes) -> np.ndarray:
+    """The reverse of :func:`encode_masks`, (classes, rows, columns) bool.
+
+    Raises:
+        ValueError: a file is no grey picture.
+    """
+    pictures = [decode_png(content) for content in files]
+    if form != "labels":
+        return np.stack([picture > 127 for picture in pictures])
+    return np.stack([pictures[0] == value for value in label_values(classes)])
+
+
 def read_masks(folder: Path, image_id: str, form: MaskForm, classes: Classes) -> np.ndarray:
     """The masks of one image back, (classes, rows, columns) bool.
 
     Raises:
         InputError: a file is missing or damaged.
     """
-    pictures = [_read(folder / name) for name in mask_names(image_id, form, classes)]
-    if form != "labels":
-        return np.stack([picture > 127 for picture in pictures])
-    return np.stack([pictures[0] == value for value in label_values(classes)])
+    try:
+        files = [(folder / name).read_bytes() for name in mask_names(image_id, form, classes)]
+        return decode_masks(files, form, classes)
+    except (OSError, ValueError):
+        index = folder.parent.parent / "predictions" / f"{folder.name}.parquet"
+        raise InputError(
+            f"The predicted masks of {image_id} in {folder} are missing or damaged. Delete {index} and run again; "
+            "masks that are right are kept."
+        ) from None
 
 
 def write_masks(folder: Path, image_id: str, files: list[bytes], form: MaskForm, classes: Classes) -> None:
@@ -93,23 +115,22 @@ def write_masks(folder: Path, image_id: str, files: list[bytes], form: MaskForm,
         write_bytes(folder / name, content)
 
 
-def _index_of(mask: Path) -> Path:
-    """The table whose absence makes the workflow predict the mask's shard again."""
-    return mask.parent.parent.parent / "predictions" / f"{mask.parent.name}.parquet"
-
-
-def _png(picture: np.ndarray) -> bytes:
-    written, encoded = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])
+def encode_png(picture: np.ndarray) -> bytes:
+    """A grey picture, uint8 or uint16 (rows, columns), as a PNG file."""
+    written, encoded = cv2.imencode(".png", picture, PNG)
     if not written:
         raise InputError(f"A mask of {picture.shape} cannot be written as PNG.")
     return encoded.tobytes()
 
 
-def _read(path: Path) -> np.ndarray:
-    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+def decode_png(content: bytes) -> np.ndarray:
+    """The reverse of :func:`encode_png`.
+
+    Raises:
+        ValueError: it is no grey picture.
+    """
+    buffer = np.frombuffer(content, np.uint8)
+    picture = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED) if len(buffer) else None
     if picture is None or picture.ndim != 2:
-        raise InputError(
-            f"The predicted mask {path} is missing or damaged. Delete {_index_of(path)} and run again; masks that are "
-            "right are kept."
-        )
-    return picture
+        raise ValueError("no grey PNG")
+    return np.asarray(picture)
