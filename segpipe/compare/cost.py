@@ -13,6 +13,8 @@ from segpipe.log import logger
 from segpipe.model.device import choose_device, fix_arithmetic
 from segpipe.model.inputs import to_input
 from segpipe.model.weights import load_model
+from segpipe.predict.engines import choose_engine
+from segpipe.predict.engines.batch_size import ON_A_CPU
 from segpipe.stages import CompareStage
 from segpipe.trials import model_name
 
@@ -29,24 +31,28 @@ class Cost:
 
 
 def measure(folder: Path, size: int, predict: Predict) -> Cost:
-    """Load a model and time it on random pictures of its size: the median of a few forward passes."""
+    """Load a model and time it on random pictures of its size, with the engine that predicts: the median of a few
+    forward passes.
+    """
     fix_arithmetic(predict.threads)
     device = choose_device(predict.device)
-    network = load_model(folder).to(device)
-    images = to_input(torch.rand(predict.batch_size, 1, size, size, device=device))
+    network = load_model(folder)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    run = choose_engine(predict, size, device).prepare(network)
+    batch_size = ON_A_CPU if predict.batch_size == "auto" else predict.batch_size  # the same for all variants
+    images = to_input(torch.rand(batch_size, 1, size, size, device=device))
     seconds: list[float] = []
     with torch.no_grad():
-        network(images)  # the first pass chooses kernels
+        run(images)  # the first pass chooses kernels
         if device.type == "cuda":
             torch.cuda.synchronize()
         while len(seconds) < RUNS and (not seconds or sum(seconds) < SECONDS):
             started = time.perf_counter()
-            network(images)
+            run(images)
             if device.type == "cuda":
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - started)
     middle = sorted(seconds)[len(seconds) // 2]
-    parameters = sum(parameter.numel() for parameter in network.parameters())
     return Cost(parameters, 1000 * middle / len(images), device.type)
 
 

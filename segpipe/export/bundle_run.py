@@ -19,6 +19,9 @@ from segpipe.io.predictions import encode_masks, have_label_values, mask_form, w
 from segpipe.log import logger, plain, set_up_logging, track
 from segpipe.model.device import fix_arithmetic
 from segpipe.model.weights import load_weights
+from segpipe.predict.engines import Setting
+from segpipe.predict.engines.batch_size import ON_A_CPU
+from segpipe.predict.engines.eager import Eager
 from segpipe.predict.ensemble import mean_probability
 from segpipe.predict.files import find_images
 from segpipe.report.table import write_report
@@ -62,9 +65,11 @@ class Evaluator:
         device: torch.device,
         output: str,
     ) -> None:
-        self.dataset, self.network, self.inferer, self.postprocessing = dataset, network, inferer, postprocessing
+        self.dataset, self.postprocessing = dataset, postprocessing
         self.predict, self.classes, self.device, self.output = predict, classes, device, Path(output)
-        self.form = mask_form(predict.masks, classes, have_label_values(classes))
+        self._run = Eager(Setting(0, device, torch.float32, predict.threads, inferer)).prepare(network)
+        self._batch_size = ON_A_CPU if predict.batch_size == "auto" else predict.batch_size
+        self.form = mask_form(predict.form, classes, have_label_values(classes))
 
     def run(self) -> list[dict[str, str]]:
         """Predict all; returns the rows that it also writes.
@@ -93,7 +98,7 @@ class Evaluator:
             except Exception as error:
                 row |= {"status": "quarantined", "reason": reason(error)}
                 logger.warning("quarantined %s: %s", plain(row["image"]), plain(row["reason"]))
-            if len(batch) == self.predict.batch_size or index + 1 == len(self.dataset):
+            if len(batch) == self._batch_size or index + 1 == len(self.dataset):
                 self._write(batch)
                 batch = []
             yield row
@@ -102,7 +107,7 @@ class Evaluator:
         if not batch:
             return
         images = np.stack([data["image"][0] for data in batch])
-        found = mean_probability(images, [self.network], self.inferer, self.device)
+        found = mean_probability(images, [self._run], self.device)
         for data, probability in zip(batch, found, strict=True):
             mask = self.postprocessing({"probability": probability, "geometry": data["geometry"]})["mask"]
             files = encode_masks(mask, self.form, self.classes)

@@ -26,16 +26,22 @@ def check_installed() -> None:
         raise ConfigError(f"--format onnx needs {', '.join(missing)}: pip install 'segpipe[export]'.")
 
 
-def save_onnx(program: ExportedProgram, path: Path, metadata: dict[str, str]) -> None:
-    """One file with weights and ``metadata``; input ``image``, output ``logits``, any number of pictures."""
-    import onnx
-
+def onnx_model(program: ExportedProgram) -> Any:
+    """The graph as an ``onnx.ModelProto``: input ``image``, output ``logits``."""
     with _quiet():
         converted = torch.onnx.export(program, dynamo=True, input_names=[IMAGE], output_names=[LOGITS], verbose=False)
     assert converted is not None
     model = converted.model_proto
     for node in model.graph.node:
         del node.metadata_props[:]  # names and places of the code
+    return model
+
+
+def save_onnx(program: ExportedProgram, path: Path, metadata: dict[str, str]) -> None:
+    """One file with weights and ``metadata``, for any number of pictures."""
+    import onnx
+
+    model = onnx_model(program)
     _name_the_batch(model)
     onnx.helper.set_model_props(model, metadata)
     onnx.save_model(model, path)

@@ -1,35 +1,43 @@
 """Pictures through one or several models, whose mean probability decides.
 
-Whatever else may compute probabilities one day takes the place of :class:`Ensemble`; before it are pictures as the
-store holds them, behind it probabilities in the network's square.
+Before :class:`Ensemble` are pictures as the store holds them, behind it probabilities in the network's square. What
+computes the networks is an engine's business (:mod:`segpipe.predict.engines`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from segpipe.config import ClassValues, Dicom, Predict, Preprocess
 from segpipe.config.sides import lone_sides, pairs_by_name, swapped_order
 from segpipe.errors import ConfigError
+from segpipe.log import logger
 from segpipe.model.card import check_contract, pictures_seen, read_card
 from segpipe.model.device import choose_device, fix_arithmetic
 from segpipe.model.inputs import to_input
 from segpipe.model.versions import versions
 from segpipe.model.weights import load_model, weights_hash
-from segpipe.predict.masks import build_inferer
+from segpipe.predict.engines import Logits, choose_engine
+from segpipe.predict.engines.batch_size import choose_batch_size
+from segpipe.predict.engines.eager import Eager
+from segpipe.predict.engines.parity import check_parity, parity
 
 
 class Ensemble:
     """Trained models by name, each loaded when it is first needed.
 
-    Classes and pictures are those that ``wanted_by`` names, in a message to somebody whose models differ.
+    Classes and pictures are those that ``wanted_by`` names, in a message to somebody whose models differ. ``engine``
+    says what computes, in words; ``parity`` has, for each model that an engine other than float32 PyTorch computed,
+    the largest difference of a probability from PyTorch's, on the first batch.
 
     Raises:
-        ConfigError: a model wants other pictures or has other classes than those given.
+        ConfigError: a model wants other pictures or has other classes than those given; the engine cannot be used.
         InputError: a folder holds no model.
     """
 
@@ -43,14 +51,29 @@ class Ensemble:
         wanted_by: str = "the config",
     ) -> None:
         fix_arithmetic(predict.threads)
-        self.folders, self._predict = dict(folders), predict
+        self.folders, self._predict, self._size = dict(folders), predict, preprocess.size
         for folder in folders.values():
             check_contract(read_card(folder), folder, classes, preprocess, dicom, wanted_by)
         self._mirror = mirror_order(list(classes)) if predict.mirror else None
         self._device = choose_device(predict.device)
-        self._inferer = build_inferer(predict, preprocess.size)
+        self._engine = choose_engine(predict, preprocess.size, self._device)
+        self.engine = str(self._engine)
+        self.parity: dict[str, float] = {}
         self._hashes = {name: weights_hash(folder) for name, folder in folders.items()}
-        self._networks: dict[str, nn.Module] = {}
+        self._networks: dict[str, Logits] = {}
+
+    @cached_property
+    def batch_size(self) -> int:
+        """How many pictures :meth:`probabilities` takes at a time; on CUDA with ``auto``, tried with all models.
+
+        Raises:
+            ConfigError: not even one fits.
+        """
+        wanted, cuda = self._predict.batch_size, self._device.type == "cuda"
+        precision = self._engine.setting.precision
+        tried = self.folders.values() if cuda and wanted == "auto" else ()
+        trial = [self._eager(folder, precision) for folder in tried]
+        return choose_batch_size(wanted, trial, self._size, self._device)
 
     def load(self) -> None:
         """Load all networks now, so that one that cannot be loaded is known before any work is done."""
@@ -58,23 +81,48 @@ class Ensemble:
             self._network(name)
 
     def probabilities(self, images: np.ndarray, names: Sequence[str]) -> np.ndarray:
-        """Of stored pictures (n, size, size) uint8 or uint16, float32 (n, classes, size, size)."""
+        """Of up to ``batch_size`` stored pictures (n, size, size) uint8 or uint16, float32 (n, classes, size, size).
+
+        Raises:
+            ConfigError: the engine fails, or computes something else than PyTorch.
+        """
         networks = [self._network(name) for name in names]
-        return mean_probability(images, networks, self._inferer, self._device, self._mirror)
+        for name in names:
+            if name not in self.parity and not self._engine.exact:
+                self._check(name, images)
+        return mean_probability(images, networks, self._device, self._mirror, self._engine.fewest(self.batch_size))
 
     def recipe(self, names: Sequence[str]) -> list[Any]:
-        """All of this that decides a probability."""
-        settings = [self._predict.inferer, self._predict.threads, self._mirror, *versions(), self._device.type]
+        """All of this that decides a probability; cuDNN's kernels are chosen by the size of a batch."""
+        batch_size = self.batch_size if self._device.type == "cuda" else None
+        threads = self._predict.threads if self._engine.threads_decide else None
+        settings = [self.engine, threads, batch_size, self._predict.inferer, self._mirror, *versions()]
+        settings.append(self._device.type)
         return [*(self._hashes[name] for name in names), *settings]
 
     def pictures_seen(self) -> set[str]:
         """Hashes of the pictures that trained or validated any of the models."""
         return set().union(*(pictures_seen(folder) for folder in self.folders.values()))
 
-    def _network(self, name: str) -> nn.Module:
+    def _network(self, name: str) -> Logits:
         if name not in self._networks:
-            self._networks[name] = load_model(self.folders[name]).to(self._device)
+            self._networks[name] = self._engine.prepare(load_model(self.folders[name]))
         return self._networks[name]
+
+    def _check(self, name: str, images: np.ndarray) -> None:
+        """Compare with float32 PyTorch, whose network is only needed here."""
+        inputs = _inputs(images, self._device, self._engine.fewest(self.batch_size))
+        difference = parity(inputs, self._networks[name], self._eager(self.folders[name], torch.float32))
+        check_parity(difference, self._engine, name)
+        self.parity[name] = difference
+        logger.info(
+            "engine %s: model %s differs from PyTorch by at most %.1e of probability on the first batch",
+            self.engine, name, difference,
+        )  # fmt: skip
+
+    def _eager(self, folder: Path, precision: torch.dtype) -> Logits:
+        setting = replace(self._engine.setting, precision=precision)
+        return Eager(setting).prepare(load_model(folder))
 
 
 def mirror_order(classes: Sequence[str]) -> list[int]:
@@ -95,27 +143,31 @@ def mirror_order(classes: Sequence[str]) -> list[int]:
 @torch.no_grad()
 def mean_probability(
     images: np.ndarray,
-    networks: Sequence[nn.Module],
-    inferer: Callable[[Tensor, nn.Module], Any],
+    networks: Sequence[Logits],
     device: torch.device,
     mirror: Sequence[int] | None = None,
+    fewest: int = 2,
 ) -> np.ndarray:
     """Mean over the networks of each class's probability, float32 (n, classes, size, size).
 
     ``images`` are stored pictures (n, size, size), uint8 or uint16. With ``mirror`` (:func:`mirror_order`) it is the
-    mean over the pictures and their mirror images, too.
+    mean over the pictures and their mirror images, too. Networks see at least ``fewest`` pictures.
     """
-    # A batch of one takes another convolution kernel, which rounds differently; two are always alike.
-    rows = images if len(images) > 1 else np.concatenate([images, images])
-    pictures = torch.from_numpy(rows[:, np.newaxis].astype(np.float32) / np.iinfo(rows.dtype).max)
-    inputs = to_input(pictures.to(device))
-    found = [torch.sigmoid(inferer(inputs, network).float()) for network in networks]
+    inputs = _inputs(images, device, fewest)
+    found = [torch.sigmoid(network(inputs)) for network in networks]
     if mirror is not None:
-        found += [_mirrored(torch.sigmoid(inferer(inputs.flip(3), net).float()), mirror) for net in networks]
+        found += [_mirrored(torch.sigmoid(network(inputs.flip(3))), mirror) for network in networks]
     total = found[0]
     for probability in found[1:]:
         total = total + probability
     return (total / len(found)).cpu().numpy()[: len(images)]
+
+
+def _inputs(images: np.ndarray, device: torch.device, fewest: int) -> Tensor:
+    """What networks see, (n, 1, size, size); the first picture again where there are fewer than ``fewest``."""
+    rows = np.concatenate([images, np.repeat(images[:1], max(0, fewest - len(images)), axis=0)])
+    pictures = torch.from_numpy(rows[:, np.newaxis].astype(np.float32) / np.iinfo(rows.dtype).max)
+    return to_input(pictures.to(device))
 
 
 def _mirrored(probability: Tensor, order: Sequence[int]) -> Tensor:

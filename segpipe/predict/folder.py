@@ -64,7 +64,7 @@ class Work:
         preprocess, dicom = pictures_wanted(self._card, first)
         classes = self._card.classes
         self.ensemble = Ensemble(folders, classes, preprocess, dicom, wish.predict, wanted_by=f"{first}")
-        form = mask_form(wish.predict.masks, classes, have_label_values(classes))
+        form = mask_form(wish.predict.form, classes, have_label_values(classes))
         self.ensemble.load()
         self._root, self.samples = find_images(wish.places, wish.output, wish.links)
         self._stage = reading_stage(self._root, wish, preprocess, dicom)
@@ -83,7 +83,7 @@ class Work:
         """Predict and write; yields a row per image as it is done."""
         limits = Limits(self.wish.seconds_per_image)
         with isolated_map(image_reader, (self._stage,), todo, limits, self.wish.readers, PRELOAD) as readings:
-            for batch in batches(zip(todo, readings, strict=True), self.wish.predict.batch_size):
+            for batch in batches(zip(todo, readings, strict=True), self.ensemble.batch_size):
                 yield from self._batch(batch)
 
     def row(self, sample: Sample) -> dict[str, Any]:

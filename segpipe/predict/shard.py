@@ -57,7 +57,8 @@ class Predictor:
     def __post_init__(self) -> None:
         stage = self.stage
         ensemble = Ensemble(self.folders, stage.classes, stage.preprocess, stage.dicom, stage.predict)
-        form = mask_form(stage.predict.masks, stage.classes, stage.label_masks)
+        form = mask_form(stage.predict.form, stage.classes, stage.label_masks)
+        self._batch_size = ensemble.batch_size
         self._writer = MaskWriter(ensemble, stage.predict, form, stage.classes, self.masks)
         # Models of this run never predict patients that they saw; given ones may, and such scores would mean nothing.
         self._seen = ensemble.pictures_seen() if self.given else set()
@@ -81,8 +82,8 @@ class Predictor:
         """Yield (index, data); ``data["mask"]`` is bool (classes, rows, columns) at the original size."""
         for names in sorted({tuple(allowed[index]) for index in todo}):
             indices = [index for index in todo if tuple(allowed[index]) == names]
-            for start in range(0, len(indices), self.stage.predict.batch_size):
-                batch = indices[start : start + self.stage.predict.batch_size]
+            for start in range(0, len(indices), self._batch_size):
+                batch = indices[start : start + self._batch_size]
                 pictures = [Picture(self.store.images[index], self._geometry(index)) for index in batch]
                 yield from zip(batch, self._writer.predict(pictures, names), strict=True)
 

@@ -24,10 +24,6 @@ class LeftHalf(nn.Module):
         return torch.cat([right, left, heart], dim=1)
 
 
-def run(inputs, network):
-    return network(inputs)
-
-
 def picture():
     image = np.zeros((1, 8, 8), np.uint8)
     image[0, 2:4, 1:3] = 255
@@ -38,13 +34,13 @@ def test_a_mirrored_picture_gives_left_for_right_and_is_turned_back():
     classes = ["right_lung", "left_lung", "heart"]
     order = mirror_order(classes)
     assert order == [1, 0, 2]
-    plain = mean_probability(picture(), [LeftHalf()], run, CPU)
-    both = mean_probability(picture(), [LeftHalf()], run, CPU, order)
+    plain = mean_probability(picture(), [LeftHalf()], CPU)
+    both = mean_probability(picture(), [LeftHalf()], CPU, order)
     assert both.shape == (1, 3, 8, 8)
     np.testing.assert_allclose(both[0, :2], plain[0, :2], atol=1e-6)
     np.testing.assert_allclose(both[0, 2, :, 0], 0.5, atol=1e-6)
     np.testing.assert_allclose(both[0, 2, :, 7], 0.5, atol=1e-6)
-    wrong = mean_probability(picture(), [LeftHalf()], run, CPU, [0, 1, 2])
+    wrong = mean_probability(picture(), [LeftHalf()], CPU, [0, 1, 2])
     assert np.abs(wrong[0, :2] - plain[0, :2]).max() > 0.4, "without the swap, left and right would be mixed"
 
 
@@ -57,7 +53,7 @@ def test_the_mean_of_networks_counts_each_alike():
         def forward(self, x):
             return torch.full_like(x, self.logit)
 
-    found = mean_probability(picture(), [Says(100.0), Says(-100.0), Says(-100.0)], run, CPU)
+    found = mean_probability(picture(), [Says(100.0), Says(-100.0), Says(-100.0)], CPU)
     np.testing.assert_allclose(found, 1 / 3, atol=1e-6)
 
 

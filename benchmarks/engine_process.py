@@ -1,0 +1,111 @@
+"""A contestant of engines.py in a process of its own: a network behind an engine, and what it costs per image."""
+
+import time
+import traceback
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+
+import numpy as np
+import torch
+from engine_variants import VARIANTS
+from harness import cpu_seconds
+
+from segpipe.model.device import choose_precision, fix_arithmetic
+from segpipe.model.inputs import to_input
+from segpipe.model.networks import build_network
+from segpipe.phantom import phantom_arrays
+from segpipe.predict.engines import Setting
+from segpipe.predict.engines.choose import ENGINES
+from segpipe.predict.engines.eager import Eager
+from segpipe.predict.engines.parity import parity
+
+NETWORKS = {
+    "subpixel_unet": ("subpixel_unet", {}),
+    "unet": ("unet", {}),
+    "unet 1.6M": ("unet", {"channels": [16, 32, 64, 128, 256], "num_res_units": 2}),
+}
+CLASSES = 2
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a contestant does."""
+
+    network: str
+    engine: str
+    threads: int
+    precision: str
+    size: int
+    batches: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Seconds from the loaded network to the first batch's result, and the largest difference of a probability."""
+
+    seconds: float
+    difference: float
+
+
+class Runner:
+    """The parent's side."""
+
+    def __init__(self, task: Task) -> None:
+        self.name, context = task.engine, get_context("spawn")
+        self._connection, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other, task))
+        self._process.start()
+        self.start: Start = self._answer()
+        self.rounds: dict[int, list[tuple[float, float]]] = {batch: [] for batch in task.batches}
+
+    def round(self, batch: int) -> None:
+        """One more round: wall and CPU milliseconds per image."""
+        self._connection.send(batch)
+        self.rounds[batch].append(self._answer())
+
+    def close(self) -> None:
+        """End the process."""
+        self._connection.send(None)
+        self._process.join()
+
+    def _answer(self) -> object:
+        found = self._connection.recv()
+        if isinstance(found, str):
+            self._process.join()
+            raise SystemExit(f"{self.name} failed:\n{found}")
+        return found
+
+
+def _serve(connection: Connection, task: Task) -> None:
+    try:
+        fix_arithmetic(task.threads)
+        setting = Setting(task.size, torch.device("cpu"), choose_precision(task.precision, torch.device("cpu")),
+                          task.threads)  # fmt: skip
+        inputs = _pictures(max(task.batches), task.size)
+        torch.manual_seed(0)
+        network = build_network(NETWORKS[task.network][0], CLASSES, NETWORKS[task.network][1]).eval()
+        weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        started = time.perf_counter()
+        run = (ENGINES | VARIANTS)[task.engine](setting).prepare(network)
+        run(inputs)
+        seconds = time.perf_counter() - started
+        reference = build_network(NETWORKS[task.network][0], CLASSES, NETWORKS[task.network][1]).eval()
+        reference.load_state_dict(weights)
+        exact = Setting(task.size, torch.device("cpu"), torch.float32, task.threads)
+        connection.send(Start(seconds, parity(inputs, run, Eager(exact).prepare(reference))))
+        while (batch := connection.recv()) is not None:
+            repeats = max(task.batches) // batch
+            cpu, wall = cpu_seconds(), time.perf_counter()
+            for _ in range(repeats):
+                run(inputs[:batch])
+            spent = (time.perf_counter() - wall, cpu_seconds() - cpu)
+            connection.send(tuple(1000 * seconds / (repeats * batch) for seconds in spent))
+    except Exception:
+        connection.send(traceback.format_exc())
+
+
+def _pictures(count: int, size: int) -> torch.Tensor:
+    """Phantoms as networks see them."""
+    images = np.stack([np.clip(phantom_arrays(number, (size, size))[0], 0, 1) for number in range(count)])
+    return to_input(torch.from_numpy(images.astype(np.float32)[:, np.newaxis]))

@@ -1,0 +1,73 @@
+"""Other ways to use the engines, which lost: kept so that anybody can see whether they still do."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from segpipe.predict.engines.eager import Eager
+from segpipe.predict.engines.engine import Engine, Logits
+from segpipe.predict.engines.on_onnxruntime import OnnxRuntime
+from segpipe.predict.engines.on_onnxruntime import _converted as as_onnx
+from segpipe.predict.engines.on_openvino import OpenVino, import_openvino
+from segpipe.predict.engines.on_openvino import _converted as as_openvino
+
+
+class ChannelsLast(Eager):
+    """PyTorch with the channels last."""
+
+    def prepare(self, network: nn.Module) -> Logits:
+        """As it is, but for the layout."""
+        run = super().prepare(network)
+        network.to(memory_format=torch.channels_last)
+        return lambda inputs: run(inputs.contiguous(memory_format=torch.channels_last))
+
+
+class SharedOpenVino(OpenVino):
+    """The latency hint: all threads share each picture."""
+
+    def prepare(self, network: nn.Module) -> Logits:
+        """One request at a time."""
+        openvino = import_openvino()
+        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": self.setting.threads,
+                   "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}  # fmt: skip
+        model = as_openvino(openvino, network, self.setting.size)
+        request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+
+        def logits(inputs: Tensor) -> Tensor:
+            pictures = inputs.numpy()
+            return torch.from_numpy(
+                np.concatenate([request.infer({0: pictures[i : i + 1]})[0].copy() for i in range(len(pictures))])
+            )
+
+        return logits
+
+
+class SharedOnnxRuntime(OnnxRuntime):
+    """``intra_op_num_threads``: all threads share each picture, and sleep while they wait."""
+
+    def prepare(self, network: nn.Module) -> Logits:
+        """One picture at a time."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = self.setting.threads, 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        session = onnxruntime.InferenceSession(
+            as_onnx(network, self.setting.size), options, providers=["CPUExecutionProvider"]
+        )
+        name = session.get_inputs()[0].name
+
+        def logits(inputs: Tensor) -> Tensor:
+            pictures = inputs.numpy()
+            return torch.from_numpy(
+                np.concatenate([session.run(None, {name: pictures[i : i + 1]})[0] for i in range(len(pictures))])
+            )
+
+        return logits
+
+
+VARIANTS: dict[str, type[Engine]] = {
+    "torch, channels last": ChannelsLast,
+    "onnxruntime, threads share a picture": SharedOnnxRuntime,
+    "openvino, threads share a picture": SharedOpenVino,
+}

@@ -1,0 +1,56 @@
+"""ONNX Runtime on a CPU: each picture is computed by one thread, as many at once as there are threads."""
+
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from segpipe.errors import ConfigError
+from segpipe.predict.engines.engine import Engine, Logits
+
+
+class OnnxRuntime(Engine):
+    """The network becomes an ONNX model in memory."""
+
+    name = "onnxruntime"
+    threads_decide = False
+
+    @property
+    def version(self) -> str:
+        return version("onnxruntime")
+
+    def prepare(self, network: nn.Module) -> Logits:
+        import onnxruntime
+
+        onnxruntime.disable_telemetry_events()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        model = _converted(network, self.setting.size)
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        pool = ThreadPoolExecutor(self.setting.threads)
+
+        def one(picture: np.ndarray) -> np.ndarray:
+            found: np.ndarray = session.run(None, {name: picture[np.newaxis]})[0]
+            return found
+
+        def logits(inputs: Tensor) -> Tensor:
+            return torch.from_numpy(np.concatenate(list(pool.map(one, inputs.numpy()))))
+
+        return logits
+
+
+def _converted(network: nn.Module, size: int) -> bytes:
+    from segpipe.export.onnx_file import onnx_model
+
+    try:
+        program = torch.export.export(network.cpu(), (torch.zeros(1, 1, size, size),))
+        model: bytes = onnx_model(program).SerializeToString()
+    except Exception as error:
+        text = " ".join(str(error).split())[:300]
+        raise ConfigError(
+            f"This network cannot be written as ONNX ({type(error).__name__}: {text}). Set predict.engine: torch."
+        ) from None
+    return model
