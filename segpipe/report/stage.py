@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,24 +35,8 @@ def write_run_report(
 
     ``with_folds`` is false where a given model was applied and no folds exist.
     """
-    images = pd.concat([pd.read_parquet(results / "shards" / shard / "table.parquet") for shard in shards])
-    scores = pd.concat([pd.read_parquet(results / "scores" / f"{shard}.parquet") for shard in shards])
-    predictions = pd.concat([pd.read_parquet(results / "predictions" / f"{shard}.parquet") for shard in shards])
-    repeats = range(1, stage.repeats + 1)
-    scores = with_repeats(scores, results, shards, repeats)
-    images = with_checks(images, stage.checks, stage.classes)
-    images["status"], images["reason"] = _outcome(images, predictions)
-    tidied = predictions.loc[predictions["predicted"], ["image_id", "removed_pixels", "filled_pixels"]]
-    images = images.merge(tidied, on="image_id", how="left")
-    if with_folds:
-        folds = pd.read_parquet(results / "dataset" / "dataset.parquet", columns=["image_id", "fold"])
-        images = images.merge(folds, on="image_id", how="left")
-    table = build_report(images, scores, stage.classes, stage.carried, repeats)
-    summary = {"title": stage.title, **summarise(table, stage.classes), "checks": count_findings(table)}
-    if stage.repeats > 1:
-        summary["repeats"] = spread(table, repeats)
-    if with_folds:
-        summary["absent_classes"] = json.loads((results / "dataset" / "dataset.json").read_text())["absent_classes"]
+    table = run_table(stage, results, shards, with_folds)
+    summary = run_summary(stage, results, table, with_folds)
     cases = _cases(table, predict, results, shards)
     write_overview(
         cases,
@@ -64,6 +49,34 @@ def write_run_report(
     write_text(results / "summary.json", canonical_json(summary))
     write_report(table, results / "report.csv")
     logger.info("report: %d rows", len(table))
+
+
+def run_table(stage: ReportStage, results: Path, shards: Sequence[str], with_folds: bool) -> pd.DataFrame:
+    """The report's table (:func:`segpipe.report.table.build_report`) from the tables of all stages."""
+    images = pd.concat([pd.read_parquet(results / "shards" / shard / "table.parquet") for shard in shards])
+    scores = pd.concat([pd.read_parquet(results / "scores" / f"{shard}.parquet") for shard in shards])
+    predictions = pd.concat([pd.read_parquet(results / "predictions" / f"{shard}.parquet") for shard in shards])
+    repeats = range(1, stage.repeats + 1)
+    scores = with_repeats(scores, results, shards, repeats)
+    if with_folds:
+        columns = ["image_id", "fold", "duplicate_of", "near_duplicate_of"]
+        gathered = pd.read_parquet(results / "dataset" / "dataset.parquet", columns=columns)
+        images = images.merge(gathered, on="image_id", how="left")
+    images = with_checks(images, stage.checks, stage.classes)
+    images["status"], images["reason"] = _outcome(images, predictions)
+    tidied = predictions.loc[predictions["predicted"], ["image_id", "removed_pixels", "filled_pixels"]]
+    images = images.merge(tidied, on="image_id", how="left")
+    return build_report(images, scores, stage.classes, stage.carried, repeats)
+
+
+def run_summary(stage: ReportStage, results: Path, table: pd.DataFrame, with_folds: bool) -> dict[str, Any]:
+    """The content of summary.json; ``table`` is the report's (:func:`run_table`)."""
+    summary = {"title": stage.title, **summarise(table, stage.classes), "checks": count_findings(table)}
+    if stage.repeats > 1:
+        summary["repeats"] = spread(table, range(1, stage.repeats + 1))
+    if with_folds:
+        summary["absent_classes"] = json.loads((results / "dataset" / "dataset.json").read_text())["absent_classes"]
+    return summary
 
 
 SEEN = "the given model was trained on this picture, so that its score would say nothing"
@@ -91,6 +104,9 @@ def _pictures(
     """Image, reference and prediction of some images at the network's resolution, without the padding."""
     found: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
     for shard in shards:
+        known = pd.read_parquet(results / "shards" / shard / "table.parquet", columns=["image_id"])["image_id"]
+        if not known.isin(image_ids).any():
+            continue
         store = open_store(results / "shards" / shard)
         forms = pd.read_parquet(results / "predictions" / f"{shard}.parquet").set_index("image_id")["form"]
         for index in np.flatnonzero(store.table["image_id"].isin(image_ids)):

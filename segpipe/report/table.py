@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,15 @@ def write_report(table: pd.DataFrame, path: Path) -> None:
     false, what is missing is blank. A text that a spreadsheet would run as a formula gets a leading
     apostrophe.
     """
-    cells = [_written(table[name], is_score(str(name))) for name in table.columns]
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow([_harmless(str(name)) for name in table.columns])
-        writer.writerows(zip(*cells, strict=True))
+        csv.writer(stream, lineterminator="\n").writerows(report_cells(table))
+
+
+def report_cells(table: pd.DataFrame) -> Iterator[Sequence[str]]:
+    """The header, then each row as :func:`write_report` writes it."""
+    cells = [_written(table[name], is_score(str(name))) for name in table.columns]
+    yield [_harmless(str(name)) for name in table.columns]
+    yield from zip(*cells, strict=True)
 
 
 def _cells(table: pd.DataFrame, source: str, column: Column, ids: pd.Index) -> pd.Series:

@@ -1,0 +1,1 @@
+"""`segpipe verify`: is everything that a run read and wrote still what it was?"""

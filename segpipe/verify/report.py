@@ -1,0 +1,66 @@
+"""Whether report.csv and summary.json are what the stages' tables give."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import TextIO
+
+from segpipe.config import canonical_json
+from segpipe.report.stage import run_summary, run_table
+from segpipe.report.table import report_cells
+from segpipe.stages import ReportStage
+from segpipe.verify.finding import Finding
+from segpipe.verify.run import Run
+
+ADVICE = "Delete {path} and run snakemake: it is made again from the tables."
+
+
+def check_report(run: Run, stage: ReportStage) -> Iterator[list[Finding]]:
+    """Build the report again in memory and compare every byte; names the first row that differs."""
+    folds = not run.config.model.weights
+    table = run_table(stage, run.folder, run.shards, folds)
+    path = run.folder / "report.csv"
+    advice = ADVICE.format(path=path)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            problem, image_id = _first_difference(report_cells(table), file)
+    except (OSError, UnicodeDecodeError) as error:
+        problem, image_id = f"cannot be read ({getattr(error, 'strerror', None) or 'no UTF-8'})", ""
+    yield [Finding("report", str(path), problem, advice, image_id)] if problem else []
+    path = run.folder / "summary.json"
+    try:
+        same = path.read_text(encoding="utf-8") == canonical_json(run_summary(stage, run.folder, table, folds))
+        problem = "" if same else "does not follow from the tables"
+    except (OSError, UnicodeDecodeError) as error:
+        problem = f"cannot be read ({getattr(error, 'strerror', None) or 'no UTF-8'})"
+    yield [Finding("report", str(path), problem, ADVICE.format(path=path))] if problem else []
+
+
+def _first_difference(rows: Iterator[Sequence[str]], file: TextIO) -> tuple[str, str]:
+    """What is wrong with the first row that differs, and its image; blank where all is as it should be."""
+    header: Sequence[str] = []
+    for number, row in enumerate(rows, start=1):
+        header = header or row
+        text = _line(row)
+        found = file.read(len(text))
+        if found != text:
+            image_id = row[0] if number > 1 else ""
+            return f"row {number}: {_difference(header, row, found + file.readline())}", image_id
+    return ("has rows beyond the last image", "") if file.read(1) else ("", "")
+
+
+def _difference(header: Sequence[str], wanted: Sequence[str], found: str) -> str:
+    if not found:
+        return "the file ends here"
+    cells = next(csv.reader(io.StringIO(found, newline="")), [])
+    if len(cells) != len(wanted):
+        return f"has {len(cells)} cells instead of {len(wanted)}"
+    pairs = zip(header, wanted, cells, strict=True)
+    different = [f"{name} is {cell!r} instead of {want!r}" for name, want, cell in pairs if want != cell]
+    return "; ".join(different[:3]) or "is written in another way"
+
+
+def _line(row: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(row)
+    return text.getvalue()

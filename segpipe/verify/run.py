@@ -1,0 +1,71 @@
+"""A run that is on the disk: its folders, shards and models, and tables that may be damaged."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from segpipe.config import Config
+from segpipe.samples.scan import Scan, read_scan
+from segpipe.trials import trials
+from segpipe.verify.finding import Finding, Unreadable
+
+
+@dataclass(frozen=True)
+class Run:
+    """A config and what the last scan of it found."""
+
+    config: Config
+
+    @property
+    def folder(self) -> Path:
+        """Where the results are."""
+        return self.config.folder
+
+    @cached_property
+    def scan(self) -> Scan:
+        """Shards and stages."""
+        return read_scan(self.config)
+
+    @property
+    def shards(self) -> list[str]:
+        """Names of the shards."""
+        return sorted(self.scan.shards)
+
+    @cached_property
+    def trials(self) -> dict[str, list[Path]]:
+        """For each trial the folders of its models."""
+        if self.config.model.weights:
+            return {"": list(self.config.model.weights)}
+        return {trial: [self.folder / name for name in names] for trial, names in trials(self.config).items()}
+
+    @property
+    def scored_trials(self) -> list[str]:
+        """Trials that have predictions: without a comparison all; with one, the run itself only if it was made."""
+        own = (self.folder / "predictions").exists() or not self.config.compare
+        return [trial for trial in self.trials if own or trial.startswith("compare/")]
+
+
+def read_columns(path: Path, columns: Sequence[str] | None, kind: str, advice: str) -> pd.DataFrame:
+    """A Parquet table, or some of its columns.
+
+    Raises:
+        Unreadable: it is missing, damaged or lacks a column.
+    """
+    try:
+        return pd.read_parquet(path, columns=None if columns is None else list(columns))
+    except FileNotFoundError:
+        problem = "is missing"
+    except (OSError, ValueError, pa.ArrowException) as error:
+        problem = f"cannot be read ({type(error).__name__})"
+    raise Unreadable(Finding(kind, str(path), problem, advice))
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file; OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

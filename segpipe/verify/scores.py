@@ -1,0 +1,91 @@
+"""Whether scores follow from their counts, and the counts of some images from masks and references."""
+
+import heapq
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from segpipe.preprocess.store import FILES
+from segpipe.samples.shards import unit_hash
+from segpipe.score.counts import COUNTS
+from segpipe.score.shard import ShardScorer
+from segpipe.score.table import BACKGROUND, score_table
+from segpipe.stages import ScoreStage
+from segpipe.verify.finding import Finding
+from segpipe.verify.run import Run, read_columns
+
+
+def check_scores(run: Run, stage: ScoreStage, trial: str, shard: str) -> Iterator[list[Finding]]:
+    """Compute each image's scores from its counts, and compare the images with those that have masks to score."""
+    path = run.folder / trial / "scores" / f"{shard}.parquet"
+    table = read_columns(path, None, "scores", _advice(path))
+    classes = list(stage.classes)
+    try:
+        again = score_table(table["image_id"].tolist(), counts_of(table, classes), classes)
+        differing = (again != table[again.columns].astype(again.dtypes)).any(axis=1).to_numpy()
+    except (KeyError, ValueError, TypeError):
+        yield [Finding("scores", str(path), "lacks columns, or holds what is no number", _advice(path))]
+        return
+    problem = "the scores do not follow from the counts"
+    for image_id, differs in zip(table["image_id"], differing, strict=True):
+        yield [Finding("scores", str(path), problem, _advice(path), image_id)] if differs else []
+    wanted = _scorable(run, trial, shard, path)
+    for image_id in sorted(wanted ^ set(table["image_id"])):
+        missing = "has no row, though there is a mask to score" if image_id in wanted else "is scored without a mask"
+        yield [Finding("scores", str(path), missing, _advice(path), image_id)]
+
+
+def recount(run: Run, stage: ScoreStage, trial: str, shard: str, image_ids: set[str]) -> Iterator[list[Finding]]:
+    """Count the pixels of these images again."""
+    path = run.folder / trial / "scores" / f"{shard}.parquet"
+    table = read_columns(path, None, "scores", _advice(path)).set_index("image_id", drop=False)
+    table = table[table.index.isin(image_ids)]
+    counts = dict(zip(table["image_id"], counts_of(table, list(stage.classes)), strict=True))
+    results = run.folder / trial
+    scorer = ShardScorer(
+        stage,
+        run.folder / "samples" / f"{shard}.csv",
+        run.folder / "shards" / shard / FILES[2],
+        results / "predictions" / f"{shard}.parquet",
+        results / "masks" / shard,
+    )
+    for image_id, found in scorer.counts(set(counts)):
+        same = np.array_equal(found, counts[image_id])
+        text = "masks and reference have other counts"
+        yield [] if same else [Finding("scores", str(path), text, _advice(path), image_id)]
+
+
+def drawn(run: Run, trial: str, number: int) -> dict[str, set[str]]:
+    """``number`` scored images of a trial by shard: always the same ones, whatever else is there."""
+
+    def each() -> Iterator[tuple[float, str, str]]:
+        for shard in run.shards:
+            path = run.folder / trial / "scores" / f"{shard}.parquet"
+            for image_id in read_columns(path, ["image_id"], "scores", _advice(path))["image_id"]:
+                yield unit_hash(f"verify/{run.config.seed}/{image_id}"), shard, str(image_id)
+
+    chosen: dict[str, set[str]] = {}
+    for _, shard, image_id in heapq.nsmallest(number, each()):
+        chosen.setdefault(shard, set()).add(image_id)
+    return chosen
+
+
+def counts_of(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
+    """The counts of a score table, int64 (images, classes + 1, 4)."""
+    names = [[f"{count}_{name}" for count in COUNTS] for name in [*classes, BACKGROUND]]
+    return np.stack([table[columns].to_numpy(np.int64) for columns in names], axis=1)
+
+
+def _scorable(run: Run, trial: str, shard: str, path: object) -> set[str]:
+    advice = f"Delete {path} and run snakemake."
+    store = run.folder / "shards" / shard / FILES[2]
+    facts = read_columns(store, ["image_id", "status"], "store", advice)
+    predictions = run.folder / trial / "predictions" / f"{shard}.parquet"
+    predicted = read_columns(predictions, ["image_id", "predicted", "seen"], "mask", advice)
+    usable = predicted[predicted["predicted"] & ~predicted["seen"]]
+    return set(facts.loc[facts["status"] == "labelled", "image_id"]) & set(usable["image_id"])
+
+
+def _advice(path: object) -> str:
+    return f"Delete {path} and run snakemake: the shard is scored again."

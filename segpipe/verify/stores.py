@@ -1,0 +1,74 @@
+"""Whether the stored pictures are those that were read."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from segpipe.preprocess.store import FILES
+from segpipe.verify.finding import Finding, Unreadable
+from segpipe.verify.run import Run, read_columns
+
+COLUMNS = ("image_id", "status", "picture", "content")
+
+
+def check_store(run: Run, shard: str) -> Iterator[list[Finding]]:
+    """Hash every picture and its masks again; yields the findings of each image in turn.
+
+    The stacks are read one picture at a time and not through a memory map, so memory stays that of one.
+
+    Raises:
+        Unreadable: a file is missing, or the three do not belong together.
+    """
+    folder = run.folder / "shards" / shard
+    advice = f"Delete {folder} and run snakemake: its images are read again."
+    table = read_columns(folder / FILES[2], COLUMNS, "store", advice)
+    with ExitStack() as stack:
+        images, masks = (stack.enter_context(_Stack(folder / name, len(table), advice)) for name in FILES[:2])
+        for row in table.itertuples():
+            image, mask = images.next(), masks.next()
+            if row.status == "quarantined":
+                yield []
+                continue
+            digest = hashlib.sha256(image)
+            problems = [] if digest.hexdigest() == row.picture else [(FILES[0], "the stored picture")]
+            if row.status == "labelled":
+                digest.update(mask)
+            if not problems and digest.hexdigest() != row.content:
+                problems = [(FILES[1], "the stored mask")]
+            yield [
+                Finding(
+                    "store", str(folder / name), f"{what} of row {row.Index} has another hash", advice, row.image_id
+                )
+                for name, what in problems
+            ]
+
+
+class _Stack:
+    """The arrays of an .npy file one after the other, as bytes."""
+
+    def __init__(self, path: Path, count: int, advice: str) -> None:
+        try:
+            stack = np.load(path, mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError:
+            raise Unreadable(Finding("store", str(path), "is missing", advice)) from None
+        except (OSError, ValueError) as error:
+            text = f"cannot be read ({type(error).__name__}: not whole, or no .npy file)"
+            raise Unreadable(Finding("store", str(path), text, advice)) from None
+        if len(stack) != count:
+            text = f"holds {len(stack)} pictures, but table.parquet has {count} rows"
+            raise Unreadable(Finding("store", str(path), text, advice))
+        self._size = int(np.prod(stack.shape[1:])) * stack.dtype.itemsize
+        self._file = path.open("rb")
+        self._file.seek(stack.offset)
+
+    def next(self) -> bytes:
+        return self._file.read(self._size)
+
+    def __enter__(self) -> "_Stack":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
