@@ -41,10 +41,13 @@ def predict(
     log: Annotated[Path | None, typer.Option(help="also write every line to this file")] = None,
 ) -> None:
     """Apply trained models to a folder of images; what is there from an interrupted call is kept."""
+    from segpipe.gpu.slots import take_gpus
+
+    set_up_logging(log)
+    take_gpus(device)  # before torch is imported
     from segpipe.predict.folder import judge, predict_folder, settings
     from segpipe.predict.reading import Wish
 
-    set_up_logging(log)
     wanted = settings(
         batch_size=batch_size,
         threshold=threshold,
@@ -91,7 +94,11 @@ def lr_find(
     ] = None,
 ) -> None:
     """Try rising learning rates on a fresh network; write lr-find.csv and lr-find.png, and suggest one."""
-    from segpipe.lr_find import find_learning_rate
+    from segpipe.config_file import load_config
+    from segpipe.gpu.slots import take_gpus
 
     set_up_logging(None)
+    take_gpus(load_config(config).train.device)  # before torch is imported
+    from segpipe.lr_find import find_learning_rate
+
     typer.echo(find_learning_rate(config, model, steps, lowest, highest, output))

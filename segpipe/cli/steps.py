@@ -1,12 +1,14 @@
 """The steps of the workflow: each of its rules calls one of these verbs."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from segpipe.cli.app import app
+from segpipe.errors import InterruptedRun
 from segpipe.log import set_up_logging
 
 StageFile = Annotated[
@@ -35,6 +37,9 @@ def preprocess(
     config: StageFile,
     table: Annotated[Path, typer.Option(help="the shard's sample table")],
     output: Output,
+    kept: Annotated[
+        Path | None, typer.Option(help="folder in which stores are kept, to take over what did not change")
+    ] = None,
     log: Log = None,
 ) -> None:
     """Decode, window and fit a shard's images into its store."""
@@ -42,7 +47,7 @@ def preprocess(
     from segpipe.stages import PreprocessStage, load_stage
 
     set_up_logging(log)
-    preprocess_shard(load_stage(config, PreprocessStage), table, output)
+    preprocess_shard(load_stage(config, PreprocessStage), table, output, kept)
 
 
 @app.command(rich_help_panel="Steps of the workflow")
@@ -71,14 +76,36 @@ def train(
     require_checkpoint: Annotated[
         bool, typer.Option("--require-checkpoint", help="fail rather than start anew where no checkpoint fits")
     ] = False,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs of this job; with several, a process for each")] = 0,
+    nodes: Annotated[int, typer.Option(min=1, help="nodes of this SLURM job, which the GPUs are spread over")] = 1,
+    # No key of the config: it belongs to the machine, and changes no byte of the model.
+    scratch: Annotated[
+        str | None, typer.Option(envvar="SEGPIPE_SCRATCH", help="folder of this node to read a copy of the shards from")
+    ] = None,
     log: Log = None,
 ) -> None:
-    """Train one model, going on from its last checkpoint if there is one that fits."""
+    """Train one model, going on from its last checkpoint if there is one that fits.
+
+    Stopped by SIGTERM it saves; in a SLURM job, it then goes back into the queue.
+    """
+    from segpipe.gpu.slots import take_gpus
     from segpipe.stages import TrainStage, load_stage
-    from segpipe.train.loop import train_model
+    from segpipe.train.launch import go_on_later, is_launcher, launch
 
     set_up_logging(log if os.environ.get("RANK", "0") == "0" else None)  # torchrun starts several processes
-    train_model(load_stage(config, TrainStage), dataset, shards, model, output, require_checkpoint)
+    stage = load_stage(config, TrainStage)
+    try:
+        take_gpus(stage.train.device, max(1, gpus))  # before torch is imported
+        if is_launcher(gpus, nodes):
+            launch(gpus, nodes, sys.argv[1:])
+            return
+        from segpipe.train.loop import train_model
+
+        train_model(stage, dataset, shards, model, output, require_checkpoint, scratch)
+    except InterruptedRun as stop:
+        if "RANK" not in os.environ:
+            go_on_later(stop)
+        raise
 
 
 @app.command(rich_help_panel="Steps of the workflow")
@@ -92,11 +119,15 @@ def predict_shard(
     log: Log = None,
 ) -> None:
     """Predict a shard's masks at their original size; masks that are still right are kept."""
-    from segpipe.predict.shard import predict_shard as predict
+    from segpipe.gpu.slots import take_gpus
     from segpipe.stages import PredictStage, load_stage
 
     set_up_logging(log)
-    predict(load_stage(config, PredictStage), shard, models, dataset, masks, output)
+    stage = load_stage(config, PredictStage)
+    take_gpus(stage.predict.device)  # before torch is imported
+    from segpipe.predict.shard import predict_shard as predict
+
+    predict(stage, shard, models, dataset, masks, output)
 
 
 @app.command(rich_help_panel="Steps of the workflow")
@@ -143,11 +174,15 @@ def compare(
     log: Log = None,
 ) -> None:
     """Compare variants that were trained and scored: comparison.csv, three more tables, comparison.png."""
-    from segpipe.compare.stage import write_comparison
+    from segpipe.gpu.slots import take_gpus
     from segpipe.stages import CompareStage, load_stage
 
     set_up_logging(log)
-    write_comparison(load_stage(config, CompareStage), results, shards)
+    stage = load_stage(config, CompareStage)
+    take_gpus(stage.predict.device)  # before torch is imported
+    from segpipe.compare.stage import write_comparison
+
+    write_comparison(stage, results, shards)
 
 
 @app.command(rich_help_panel="Steps of the workflow")

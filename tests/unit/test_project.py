@@ -21,13 +21,13 @@ from tests.conftest import PROJECT
 # From the top down; a module may import its own layer and those below.
 LAYERS = [
     {"cli", "__main__", "config_reference"},
-    {"doctor", "explain", "lr_find", "validate"},
+    {"doctor", "explain", "lr_find", "validate", "verify"},
     {"ingest", "dataset", "folds", "train", "predict", "export", "report", "compare", "phantom", "import_masks"},
     {"score", "model", "transforms"},
     {"checks"},
     {"preprocess"},
     {"stages", "samples"},
-    {"io", "log", "gpu", "config_file", "isolation", "trials"},
+    {"io", "log", "gpu", "config_file", "isolation", "trials", "costs"},
     {"config", "errors"},
 ]
 WITHOUT_TORCH = [

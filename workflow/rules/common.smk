@@ -11,6 +11,7 @@ import sys
 from snakemake.exceptions import WorkflowError
 
 from segpipe.config_file import parse_config
+from segpipe.costs import memory_mb, minutes
 from segpipe.errors import SegpipeError
 from segpipe.gpu import gpus_wanted
 from segpipe.io.stamp import file_stamp
@@ -41,6 +42,23 @@ wildcard_constraints:
     shard=r"\d+",
     trial=f"(?:{'|'.join(map(re.escape, TRIALS))})",
     model=rf"(?:{'|'.join(MODELS)})(?:-r\d+)?",
+
+
+def images_of(wildcards):
+    """How many images a job has: those of its shard, or all."""
+    return SCAN.rows[wildcards.shard] if "shard" in wildcards.keys() else SCAN.images
+
+
+def memory(stage):
+    """Megabytes for a job of this stage; more at each attempt."""
+    return lambda wildcards, attempt: memory_mb(stage, images_of(wildcards), attempt)
+
+
+def runtime(stage, models=1):
+    """Minutes for a job of this stage, in which each image goes through so many models."""
+    return lambda wildcards, attempt: minutes(
+        stage, images_of(wildcards), attempt, models
+    )
 
 
 def stage_config(stage):

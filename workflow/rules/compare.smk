@@ -45,7 +45,8 @@ rule compare:
     threads: CONFIG.predict.threads
     resources:
         gpu=gpus_wanted(CONFIG.predict.device),
-        mem_mb=4000,
+        mem_mb=memory("compare"),
+        runtime=runtime("report", len(VARIANTS)),
     params:
         config=SCAN.stages["compare"],
         shards=SHARDS,

@@ -1,4 +1,5 @@
-# From files to shards, and from shards to one dataset.
+# From files to shards, and from shards to one dataset. Stores are kept a second time, under a name that is no declared
+# output: a job that runs again takes over the rows whose files are the same.
 
 
 rule preprocess:
@@ -17,17 +18,19 @@ rule preprocess:
         "../envs/segpipe.yaml"
     threads: 1
     resources:
-        # A worker may take 2 GiB for one image (docs/safety.md); most take a tenth of that.
-        mem_mb=3000,
+        mem_mb=memory("preprocess"),
+        runtime=runtime("preprocess"),
     params:
         # Size and time of each file: what tells Snakemake that a shard has something new.
         images=lambda wildcards: SCAN.shards[wildcards.shard],
         config=SCAN.stages["preprocess"],
         folder=subpath(output.table, parent=True),
+        kept=f"{RESULTS}/kept",
     message:
         "Preprocessing shard {wildcards.shard}"
     shell:
-        "segpipe preprocess --config {input.config:q} --table {input.table:q} --output {params.folder:q} --log {log:q}"
+        "segpipe preprocess --config {input.config:q} --table {input.table:q} --output {params.folder:q}"
+        " --kept {params.kept:q} --log {log:q}"
 
 
 rule dataset:
@@ -45,7 +48,8 @@ rule dataset:
         "../envs/segpipe.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory("dataset"),
+        runtime=runtime("dataset"),
     params:
         config=SCAN.stages["dataset"],
         folder=subpath(output.table, parent=True),

@@ -21,7 +21,8 @@ rule predict:
     threads: CONFIG.predict.threads
     resources:
         gpu=gpus_wanted(CONFIG.predict.device),
-        mem_mb=4000,
+        mem_mb=memory("predict"),
+        runtime=runtime("predict", CONFIG.train.repeats * len(MODELS)),
     params:
         config=fingerprint("predict"),
         models=model_folders,
@@ -54,7 +55,8 @@ rule score:
         "../envs/segpipe.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory("score"),
+        runtime=runtime("score"),
     params:
         images=lambda wildcards: SCAN.shards[wildcards.shard],
         config=SCAN.stages["score"],

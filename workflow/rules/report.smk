@@ -33,7 +33,8 @@ rule report:
         "../envs/segpipe.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory("report"),
+        runtime=runtime("report"),
     params:
         config=SCAN.stages["report"],
         shards=SHARDS,

@@ -22,7 +22,8 @@ rule train:
     threads: CONFIG.train.threads + CONFIG.train.workers
     resources:
         gpu=gpus_wanted(CONFIG.train.device),
-        mem_mb=8000,
+        nodes=1,
+        mem_mb=memory("train"),
     params:
         config=fingerprint("train"),
         init=stamps([CONFIG.model.init] if CONFIG.model.init else []),
@@ -35,3 +36,4 @@ rule train:
     shell:
         "segpipe train --config {input.config:q} --dataset {input.dataset:q} --shards {params.shards:q}"
         " --model {wildcards.model:q} --output {params.folder:q} --log {log:q}"
+        " --gpus {resources.gpu} --nodes {resources.nodes}"
