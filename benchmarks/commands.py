@@ -47,7 +47,9 @@ def run(
     before, started = _children_cpu(), time.perf_counter()
     with log.open("w") as output:
         options = {"cwd": folder, "stdout": output, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
-        process = subprocess.Popen([str(part) for part in command], env={**os.environ, **(environment or {})}, **options)
+        process = subprocess.Popen(
+            [str(part) for part in command], env={**os.environ, **(environment or {})}, **options
+        )
         while watch and process.poll() is None:
             tree = processes(process.pid)
             anonymous = max(anonymous, sum(status(pid, "RssAnon") for pid in tree))

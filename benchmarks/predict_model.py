@@ -30,9 +30,11 @@ def phantom_model(folder: Path, epochs: int, size: int = 512, images: int = 24) 
     results, model = config.folder, "fold0"
     verbs = {
         "preprocess": ["--table", results / "samples" / "0000.csv", "--output", results / "shards" / "0000"],
-        "dataset": ["--stores", results / "shards", "--output", results / "dataset.parquet", "0000"],
-        "train": ["--dataset", results / "dataset.parquet", "--shards", results / "shards", "--model", model]
-        + ["--output", results / "models" / model],
+        "dataset": ["--stores", results / "shards", "--output", results / "dataset", "0000"],
+        "train": [
+            *("--dataset", results / "dataset" / "dataset.parquet", "--shards", results / "shards"),
+            *("--model", model, "--output", results / "models" / model),
+        ],
     }
     for verb, options in verbs.items():
         run([SEGPIPE, verb, "--config", results / "config" / f"{verb}.json", *options], folder)

@@ -65,7 +65,7 @@ def predict(model: Path, images: Path, output: Path, device: str, threads: int) 
 
 
 def preprocessor(model: Path) -> Any:
-    """Its preprocessing of one file into an array, as a function of the path."""
+    """Its preprocessing of a file, as a function of the path and of where to write it (None: nowhere)."""
     set_up(model.parent)
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -73,7 +73,12 @@ def preprocessor(model: Path) -> Any:
     manager = PlansManager(plans)
     configuration = manager.get_configuration("2d")
     work = configuration.preprocessor_class(verbose=False)
-    return lambda path: work.run_case([str(path)], None, manager, configuration, facts)
+    common = (None, manager, configuration, facts)
+
+    def run(path: Path, output: Path | None) -> object:
+        return work.run_case_save(str(output), [str(path)], *common) if output else work.run_case([str(path)], *common)
+
+    return run
 
 
 def what_it_does(model: Path) -> str:
