@@ -4,13 +4,14 @@ PYTHON ?= python3
 CORES ?= $(shell nproc)
 BIN := .venv/bin
 
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test check format benchmark clean
 
 help:
 	@echo "make demo      make synthetic radiographs and run the whole workflow on them"
 	@echo "make test      run the tests"
 	@echo "make check     format, lint, types, workflow lint"
 	@echo "make format    format the code"
+	@echo "make benchmark compare with other tools on this machine (about half an hour; benchmarks/README.md)"
 	@echo "make setup     only set up .venv"
 	@echo "make clean     remove the demo's data and results"
 
@@ -43,6 +44,14 @@ format: setup
 	$(BIN)/ruff format segpipe tests benchmarks
 	$(BIN)/ruff check --fix segpipe tests benchmarks
 	$(BIN)/snakefmt Snakefile workflow
+
+# One after the other: they share the cores. Peers that are not installed are left out, with a word.
+benchmark: setup
+	$(BIN)/python benchmarks/preprocess.py --repeats 5
+	$(BIN)/python benchmarks/predict.py
+	$(BIN)/python benchmarks/predict_profile.py
+	$(BIN)/python benchmarks/memory.py --images 10 100 1000
+	$(BIN)/python benchmarks/train_step.py --networks subpixel_unet --nnunet-rounds 1
 
 clean:
 	rm -rf data/demo results/demo

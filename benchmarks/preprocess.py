@@ -73,9 +73,8 @@ def png_table(files: list[Path], repeats: int, folder: Path) -> None:
     own, other = ratio["segpipe: Compose"], ratio["MONAI, Compose, Resized area"]
     print(f"Goal: at most {GOAL} times bare decode: {'met' if own <= GOAL else 'missed'} ({own:.2f}).")
     times = other / own
-    print(
-        f"Goal: at least {PEER_GOAL} times as fast as MONAI: {'met' if times >= PEER_GOAL else 'missed'} ({times:.1f}).\n"
-    )
+    verdict = "met" if times >= PEER_GOAL else "missed"
+    print(f"Goal: at least {PEER_GOAL} times as fast as MONAI: {verdict} ({times:.1f}).\n")
 
 
 def dicom_table(files: list[Path], repeats: int) -> None:

@@ -1,4 +1,4 @@
-"""What preprocess.py compares with: OpenCV by hand, MONAI's transforms, its PersistentDataset, nnU-Net's preprocessor."""
+"""What preprocess.py compares with: OpenCV by hand, MONAI's transforms and PersistentDataset, nnU-Net's preprocessor."""
 
 import shutil
 import subprocess
