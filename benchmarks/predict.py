@@ -101,6 +101,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--engines", nargs="+", help="default: torch, and openvino on a CPU where it is installed")
     parser.add_argument("--nnunet-images", type=int, default=3, help="how many nnU-Net predicts; 0: without it")
+    parser.add_argument(
+        "--nnunet-model", type=Path, help="FOLDER/model of `predict_nnunet.py FOLDER`; else one is made"
+    )
     parser.add_argument("--only", nargs="+", default=[], help="contestants whose names contain one of these, and peers")
     parser.add_argument("--folder", help="where the archive is made (default: a temporary folder)")
     arguments = parser.parse_args()
@@ -119,7 +122,7 @@ def main() -> None:
         folder = Path(temporary)
         (folder / "model").mkdir()
         model = (arguments.model or phantom_model(folder / "model", epochs=12)).resolve()
-        nnunet = nnunet_model(folder / "nnunet") if arguments.nnunet_images else None
+        nnunet = nnunet_model(arguments, folder / "nnunet")
         found = contestants(arguments, model, nnunet)
         for images in {count for each in found.values() for count in (each.few, each.many)}:
             make_folder(folder / f"images-{images}", images)

@@ -74,16 +74,18 @@ def make_folder(folder: Path, images: int) -> None:
         os.link(files[number % len(files)], folder / f"p{number:05d}_0000.png")
 
 
-def nnunet_model(folder: Path) -> Path | None:
-    """Plan and make nnU-Net's network; None where it is not installed."""
-    if not find_spec("nnunetv2"):
+def nnunet_model(arguments: argparse.Namespace, folder: Path) -> Path | None:
+    """Plan and make nnU-Net's network, or take the one given; None where it is not installed."""
+    if not find_spec("nnunetv2") or not arguments.nnunet_images:
         return None
-    folder.mkdir()
-    run([sys.executable, HERE / "predict_nnunet.py", folder], folder)
+    if not arguments.nnunet_model:
+        folder.mkdir()
+        run([sys.executable, HERE / "predict_nnunet.py", folder], folder)
     from predict_nnunet import what_it_does
 
-    print(f"nnU-Net: {what_it_does(folder / 'model')}\n")
-    return folder / "model"
+    model = (arguments.nnunet_model or folder / "model").resolve()
+    print(f"nnU-Net: {what_it_does(model)}\n")
+    return model
 
 
 def resident(engine: str, model: Path, arguments: argparse.Namespace, folder: Path) -> float:

@@ -58,14 +58,14 @@ def segpipe_row() -> Step:
     return run
 
 
-def png_table(files: list[Path], repeats: int, folder: Path) -> None:
+def png_table(files: list[Path], repeats: int, folder: Path, nnunet_model: Path | None) -> None:
     """8-bit PNG: segpipe beside bare decode, OpenCV by hand, MONAI and nnU-Net."""
     candidates: dict[str, Step] = {
         "bare decode (read, cv2.imdecode)": bare_png,
         "segpipe: reader alone": lambda path: read_radiograph(path),
         "segpipe: Compose": segpipe_compose(),
         "segpipe: Compose and row": segpipe_row(),
-        **peers(folder, SIZE),
+        **peers(folder, SIZE, nnunet_model),
     }
     rows = ratio_rows(interleaved(candidates, files, repeats))
     print_table(HEADER, rows)
@@ -105,6 +105,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9, help="rounds over all files (default 9)")
     parser.add_argument("--worker-images", type=int, default=300, help="images of each process (default 300)")
     parser.add_argument("--worker-repeats", type=int, default=5, help="rounds of one and two processes (default 5)")
+    parser.add_argument(
+        "--nnunet-model", type=Path, help="FOLDER/model of `predict_nnunet.py FOLDER`; else one is made"
+    )
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
@@ -115,7 +118,7 @@ def main() -> None:
         if not pngs:
             print("No shared data (SEGPIPE_SHARED): phantoms instead, which compress otherwise than radiographs.\n")
         pngs = pngs or phantom_pngs(Path(folder), 8)
-        png_table(pngs, arguments.repeats, Path(folder))
+        png_table(pngs, arguments.repeats, Path(folder), arguments.nnunet_model)
         workers_table(pngs, arguments.worker_images, arguments.worker_repeats, Path(folder))
     dicoms = real_data("radiographs-dicom", "*.dcm")
     if dicoms:

@@ -1,4 +1,4 @@
-"""What preprocess.py compares with: OpenCV by hand, MONAI's transforms and PersistentDataset, nnU-Net's preprocessor."""
+"""What preprocess.py compares with: OpenCV by hand, MONAI (Compose, PersistentDataset), nnU-Net's preprocessor."""
 
 import shutil
 import subprocess
@@ -17,7 +17,7 @@ from segpipe.config import Preprocess
 Step = Callable[[Path], object]
 
 
-def peers(folder: Path, size: int) -> dict[str, Step]:
+def peers(folder: Path, size: int, nnunet_model: Path | None) -> dict[str, Step]:
     """By name; nnU-Net only where it is installed. ``folder`` takes what they write."""
     found: dict[str, Step] = {
         "OpenCV by hand": lambda path: plain_opencv(path, size),
@@ -28,7 +28,7 @@ def peers(folder: Path, size: int) -> dict[str, Step]:
     if not find_spec("nnunetv2"):
         print("nnunetv2 is not installed (benchmarks/README.md says how): rows left out.\n")
         return found
-    return found | nnunet(folder / "nnunet")
+    return found | nnunet(folder / "nnunet", nnunet_model)
 
 
 def plain_opencv(path: Path, size: int) -> np.ndarray:
@@ -68,7 +68,7 @@ def monai_persistent(cache: Path, size: int) -> Step:
     return run
 
 
-def nnunet(folder: Path) -> dict[str, Step]:
+def nnunet(folder: Path, model: Path | None) -> dict[str, Step]:
     """nnU-Net's preprocessing, alone and with the two files that it writes.
 
     Its plan keeps the original resolution: nothing is shrunk, all pixels are centred and scaled as float32.
@@ -76,10 +76,17 @@ def nnunet(folder: Path) -> dict[str, Step]:
     from predict_nnunet import preprocessor
 
     folder.mkdir()
-    command = [sys.executable, Path(__file__).with_name("predict_nnunet.py"), folder]
-    subprocess.run(list(map(str, command)), check=True, capture_output=True)
-    alone, saved = preprocessor(folder / "model"), folder / "case"
+    if not model:
+        command = [sys.executable, Path(__file__).with_name("predict_nnunet.py"), folder]
+        subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    work = preprocessor(model or folder / "model")
+
+    def saved(path: Path) -> object:
+        for file in folder.glob("case*"):  # it does not overwrite
+            file.unlink()
+        return work(path, folder / "case")
+
     return {
-        "nnU-Net, original resolution, z-scores": lambda path: alone(path, None),
-        "nnU-Net, the same and written (blosc2)": lambda path: alone(path, saved),
+        "nnU-Net, original resolution, z-scores": lambda path: work(path, None),
+        "nnU-Net, the same and written (blosc2)": saved,
     }
