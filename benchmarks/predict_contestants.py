@@ -42,10 +42,10 @@ def contestants(arguments: argparse.Namespace, model: Path, nnunet: Path | None)
         "loop": Contestant(_peer("loop", model, arguments), *counts, "masks"),
         "MONAI": Contestant(_peer("monai", model, arguments), *counts, "masks"),
     }
+    found["segpipe predict"] = Contestant(_folder(model, arguments), *counts, "masks", arguments.engines[-1])
     for engine in arguments.engines:
-        found[f"segpipe predict, {engine}"] = Contestant(_folder(model, engine, arguments), *counts, "masks", engine)
         verbs = Contestant(_verbs(model, engine, arguments), *counts, "results/bench/masks", engine)
-        found[f"segpipe preprocess + predict-shard, {engine}"] = verbs
+        found[f"segpipe's two verbs, {engine}"] = verbs
     if nnunet:
         few = max(1, arguments.nnunet_images // 3)
         cost = _peer("nnunet", nnunet, arguments)
@@ -102,10 +102,9 @@ def _peer(name: str, model: Path, arguments: argparse.Namespace) -> Callable[[Pa
     return lambda work, images: run([*command, images], work, environment=QUIET)
 
 
-def _folder(model: Path, engine: str, arguments: argparse.Namespace) -> Callable[[Path, Path], Cost]:
-    """`segpipe predict FOLDER`."""
-    options = ["--model", model, "--output", "masks", "--engine", engine]
-    options += ["--device", arguments.device, "--threads", arguments.threads]
+def _folder(model: Path, arguments: argparse.Namespace) -> Callable[[Path, Path], Cost]:
+    """`segpipe predict FOLDER`, with the engine that it chooses by itself."""
+    options = ["--model", model, "--output", "masks", "--device", arguments.device, "--threads", arguments.threads]
     return lambda work, images: run([SEGPIPE, "predict", images, *options], work)
 
 

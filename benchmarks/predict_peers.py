@@ -55,6 +55,7 @@ def monai_pipeline(arguments: argparse.Namespace) -> None:
         [
             mt.LoadImaged("image"),
             mt.EnsureChannelFirstd("image"),
+            mt.Transposed("image", (0, 2, 1)),  # MONAI reads pictures with columns first; the network wants rows first
             mt.Resized("image", (size, size), mode="area"),
             mt.ScaleIntensityRangePercentilesd("image", low, high, 0, 1, clip=True),
             mt.NormalizeIntensityd("image", subtrahend=0.5, divisor=0.25),

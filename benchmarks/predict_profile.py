@@ -123,7 +123,7 @@ def estimate(decode: tuple[str, float, float], parts: Sequence[tuple[str, float,
     return (
         f"A million such images: {hours:,.0f} CPU hours (decode {decode[2] * MILLION / 3.6e6:,.0f}, the rest "
         f"{parts[-1][2] * MILLION / 3.6e6:,.0f}); {hours / cores / 24:.1f} days on {cores} cores that are kept busy, "
-        f"{hours / 64 / 24:.1f} on 64."
+        f"{hours / 64:.1f} hours on 64."
     )
 
 
