@@ -139,11 +139,14 @@ class Predictor:
                 yield [self._picture(index, recipes[index], names) for index in indices[start : start + size]]
 
     def _picture(self, index: int, made_by: str, names: Sequence[str]) -> Picture:
-        pixels, path = np.array(self.store.images[index]), str(self.store.table["image"].iloc[index])
-        return Picture(self._id(index), path, pixels, self._geometry(index), made_by, names)
+        pixels = np.array(self.store.images[index])  # here and not later, when the network waits for it
+        return Picture(self._id(index), self._path(index), pixels, self._geometry(index), made_by, names)
 
     def _id(self, index: int) -> str:
         return str(self.store.table["image_id"].iloc[index])
+
+    def _path(self, index: int) -> str:
+        return str(self.store.table["image"].iloc[index])
 
     def _geometry(self, index: int) -> Geometry:
         return Geometry.of_row(self.store.table.iloc[index].to_dict())
