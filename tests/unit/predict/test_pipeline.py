@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -232,3 +233,10 @@ def test_killed_and_started_again_every_kind_has_the_same_bytes(prepared, model,
         predict(prepared, model, tmp_path / "whole" / kind, masks=kind, probabilities="uint8")
         seen.clear()
         assert contents(tmp_path / kind) == contents(tmp_path / "whole" / kind)
+
+
+def test_masks_that_cannot_fit_are_refused_before_anything_is_predicted(prepared, model, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**6))
+    monkeypatch.setattr(Ensemble, "probabilities", lambda *_: pytest.fail("predicted"))
+    with pytest.raises(DiskFullError, match=r"new masks of shard 0000 need about .* and 1\.0 MB are free"):
+        predict(prepared, model, tmp_path)
