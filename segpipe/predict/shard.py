@@ -56,7 +56,10 @@ class Predictor:
 
     def __post_init__(self) -> None:
         stage = self.stage
-        ensemble = Ensemble(self.folders, stage.classes, stage.preprocess, stage.dicom, stage.predict)
+        ensemble = Ensemble(
+            self.folders, stage.classes, stage.preprocess, stage.dicom, stage.predict, decided=stage.engine_on_cpu
+        )
+        self._engine = ensemble.engine
         form = mask_form(stage.predict.form, stage.classes, stage.label_masks)
         self._batch_size = ensemble.batch_size
         self._writer = MaskWriter(ensemble, stage.predict, form, stage.classes, self.masks)
@@ -104,6 +107,7 @@ class Predictor:
             "masks_sha256": journal.content(image_id) if names else "",
             "removed_pixels": facts.get("removed_pixels", 0),
             "filled_pixels": facts.get("filled_pixels", 0),
+            "engine": self._engine,
         }
 
     def remove_stale(self, image_ids: Sequence[str]) -> None:
