@@ -148,7 +148,7 @@ def mean_probability(
     networks: Sequence[Logits],
     device: torch.device,
     mirror: Sequence[int] | None = None,
-    fewest: int = 2,
+    fewest: int = 1,
 ) -> np.ndarray:
     """Mean over the networks of each class's probability, float32 (n, classes, size, size).
 
