@@ -1,5 +1,6 @@
 import hashlib
 import json
+import logging
 import warnings
 
 import numpy as np
@@ -29,6 +30,16 @@ CLASSES = {
     "per_class": {"lung": None, "heart": None},
     "labels": {"right_lung": [1], "left_lung": [2], "heart": [5]},
 }
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before():
+    """A bundle's logging.conf gives the root logger a handler on this test's captured stdout, which is closed later."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ from segpipe.predict.engines.parity import check_parity, parity
 from segpipe.predict.ensemble import Ensemble, mean_probability
 from tests.unit.models import SMALL, write_model
 
+# What torch.compile itself imports uses what torch has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 SIZE = 64
 CPU = torch.device("cpu")
 
