@@ -3,14 +3,13 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from segpipe.errors import ImageError, InputError
+from segpipe.io.mask_store import MaskReader
 from segpipe.io.masks.reference import read_reference
-from segpipe.io.predictions import read_masks
 from segpipe.log import logger, track
 from segpipe.preprocess.store import pack_bits, write_table
 from segpipe.samples.sample import Sample, mask_inside
@@ -49,7 +48,7 @@ class ShardScorer:
         facts = pd.read_parquet(self.images, columns=columns).set_index("image_id")
         predicted = pd.read_parquet(self.predictions).query("predicted and not seen").set_index("image_id")
         self._sizes = {name: (int(rows), int(columns)) for name, _, rows, columns in facts.dropna().itertuples()}
-        self._forms: dict[Any, Any] = predicted["form"].to_dict()
+        self._predicted = predicted
         wanted = set(facts.index[facts["status"] == "labelled"]) & set(predicted.index)
         self._todo = [sample for sample in read_table(self.samples) if sample.image_id in wanted]
 
@@ -64,13 +63,11 @@ class ShardScorer:
         Raises:
             InputError: a mask is missing or damaged, or a reference changed since it was preprocessed.
         """
-        for sample in self._todo:
-            if image_ids is None or sample.image_id in image_ids:
-                prediction = self._prediction(sample.image_id)
-                yield sample.image_id, counts_from_bits(prediction, self._reference(sample), len(self.stage.classes))
-
-    def _prediction(self, image_id: str) -> np.ndarray:
-        return pack_bits(read_masks(self.masks, image_id, self._forms[image_id], self.stage.classes))
+        with MaskReader.of_shard(self.masks, self._predicted, self.stage.classes) as reader:
+            for sample in self._todo:
+                if image_ids is None or sample.image_id in image_ids:
+                    bits = pack_bits(reader.masks(sample.image_id))
+                    yield sample.image_id, counts_from_bits(bits, self._reference(sample), len(self.stage.classes))
 
     def _reference(self, sample: Sample) -> np.ndarray:
         stage, shape = self.stage, self._sizes[sample.image_id]

@@ -155,9 +155,11 @@ def test_a_mask_that_changed_or_is_gone_is_named(run):
     shard, image_id = scored(run)
     path = run / f"masks/{shard}/{image_id}.lung.png"
     flip(path, -20)
-    assert ("mask", path.relative_to(run).as_posix(), image_id) in found(run)
+    assert ("mask", f"masks/{shard}", image_id) in found(run)
+    assert path.name in verify(run).first["mask"][0].problem
     path.unlink()
-    assert ("mask", path.relative_to(run).as_posix(), image_id) in found(run)
+    assert ("mask", f"masks/{shard}", image_id) in found(run)
+    assert verify(run).first["mask"][0].problem == f"{path.name} is missing"
     assert any("cannot be counted again" in finding.problem for finding in verify(run).first["recount"])
 
 
