@@ -111,6 +111,7 @@ def main() -> None:
         row, costs = template(folder), {}
         for images in (START_IMAGES, *arguments.images):
             costs[images] = measure(folder / str(images), images, row)
+            print(images, costs[images], file=sys.stderr, flush=True)
         print_results(costs, arguments.images)
     finally:
         if arguments.keep:
