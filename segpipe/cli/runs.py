@@ -1,6 +1,7 @@
 """Verbs about what a run left on the disk."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,3 +30,23 @@ def verify(
     typer.echo(tally.text(() if inputs else ("input",)))
     if tally.differing:
         raise DifferenceError(f"{tally.differing.total()} differences; what to do stands behind each arrow above.")
+
+
+@app.command(rich_help_panel="For people")
+def clean(
+    config: ConfigFile,
+    unused: Annotated[bool, typer.Option("--unused", help="what no present table, model or variant names")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="remove it; without, ask at a terminal, else only list")] = False,
+) -> None:
+    """List what a results folder holds of shards, models and settings that are gone, and remove it if told to."""
+    from segpipe.clean.command import find_unused, listing, remove_all
+
+    set_up_logging(None)
+    if not unused:
+        raise typer.BadParameter("say what to clean: --unused")
+    found = find_unused(config)
+    typer.echo(listing(found))
+    if found and (yes or (sys.stdin.isatty() and typer.confirm("Remove?"))):
+        typer.echo(remove_all(found))
+    elif found:
+        typer.echo("Nothing was removed; --yes removes it.")
