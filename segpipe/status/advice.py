@@ -10,8 +10,9 @@ def advice(run: Overview) -> list[str]:
     """Lines for people; empty while all is well."""
     found = _about_lock(run)
     states = {job.state for job in run.jobs}
-    if run.undone and not run.heads and not run.locked:
-        found.append("Mend what the logs say, then start Snakemake again: finished jobs stay.")
+    if run.undone and not run.locked:
+        mend = "Mend what the logs say, then start" if State.FAILED in states else "Start"
+        found.append(f"{mend} Snakemake again: finished jobs stay.")
     if not run.locked and states <= {State.DONE}:
         found.append("All outputs are there; `snakemake -n` tells whether something changed since.")
     return found

@@ -77,6 +77,13 @@ def test_failed_jobs_come_with_the_end_of_their_logs(run, slurm):
     assert "and 1 more (--failed 2 shows all)" in text_of(run, most_failed=1)
 
 
+def test_jobs_that_were_only_interrupted_need_no_mending(run):
+    run.mark(f"{STORE}/images.npy")
+    text = text_of(run)
+    assert "interrupted: preprocess 0001\n  no log: it had not begun" in text
+    assert "\n\nStart Snakemake again: finished jobs stay." in text
+
+
 def test_slurm_jobs_are_counted_with_the_reasons_of_those_that_wait(run, slurm, head):
     run.lock("results/tiny/report.csv")
     run.mark(f"{STORE}/images.npy", "7")
