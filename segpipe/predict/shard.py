@@ -61,7 +61,9 @@ class Predictor:
 
     def __post_init__(self) -> None:
         stage = self.stage
-        self._ensemble = Ensemble(self.folders, stage.classes, stage.preprocess, stage.dicom, stage.predict)
+        self._ensemble = Ensemble(
+            self.folders, stage.classes, stage.preprocess, stage.dicom, stage.predict, decided=stage.engine_on_cpu
+        )
         form = mask_form(stage.predict.form, stage.classes, stage.label_masks)
         self._writer = MaskWriter(self._ensemble, stage.predict, form, stage.classes, self.place)
         # Models of this run never predict patients that they saw; given ones may, and such scores would mean nothing.
