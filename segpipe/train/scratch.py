@@ -1,10 +1,11 @@
 """Shard stores on a disk of this node while a model trains: one copy for all trainings here.
 
 Layout below ``<scratch>/segpipe-<user id>/stores-<host>``: a folder ``<key>`` of copied stores, ``<key>.users``,
-which every training that reads them holds shared, and ``<key>.copying``, held by the one that copies. The key is made from the
-stores' place and the stamps of their files, so another content is another folder. A store appears under its name when
-it is whole. Who ends last removes the copy; what a killed training left is removed by the next one here. The host is
-in the name because locks may not reach from node to node, should the folder be one that several nodes see.
+which every training that reads them holds shared, and ``<key>.copying``, held by the one that copies. The key is made
+from the stores' place and the stamps of their files, so another content is another folder. A store appears under its
+name when it is whole. Who ends last removes the copy; what a killed training left is removed by the next one here.
+The host is in the name because locks may not reach from node to node, should the folder be one that several nodes
+see.
 """
 
 import hashlib
