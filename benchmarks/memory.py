@@ -65,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs="+", default=[10, 100, 1000, 10000], help="sizes of archives")
     parser.add_argument("--pixels", type=int, default=128, help="rows and columns of the pictures (default 128)")
-    parser.add_argument("--size", type=int, default=64, help="rows and columns of the network's input (default 64)")
+    parser.add_argument("--size", type=int, default=128, help="rows and columns of the network's input (default 128)")
     parser.add_argument("--only", nargs="+", default=[], help="commands whose names contain one of these")
     parser.add_argument("--picture", type=Path, default=PICTURE, help=f"the curve (default {PICTURE.name} in docs)")
     arguments = parser.parse_args()
