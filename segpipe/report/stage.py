@@ -65,7 +65,7 @@ def run_table(stage: ReportStage, results: Path, shards: Sequence[str], with_fol
         images = images.merge(gathered, on="image_id", how="left")
     images = with_checks(images, stage.checks, stage.classes)
     images["status"], images["reason"] = _outcome(images, predictions)
-    tidied = predictions.loc[predictions["predicted"], ["image_id", "removed_pixels", "filled_pixels"]]
+    tidied = predictions.loc[predictions["predicted"], ["image_id", "engine", "removed_pixels", "filled_pixels"]]
     images = images.merge(tidied, on="image_id", how="left")
     return build_report(images, scores, stage.classes, stage.carried, repeats)
 

@@ -21,13 +21,13 @@ from tests.conftest import PROJECT
 # From the top down; a module may import its own layer and those below.
 LAYERS = [
     {"cli", "__main__", "config_reference"},
-    {"doctor", "explain", "lr_find", "validate", "verify", "clean"},
+    {"clean", "doctor", "explain", "lr_find", "status", "validate", "verify"},
     {"ingest", "dataset", "folds", "train", "predict", "export", "report", "compare", "phantom", "import_masks"},
     {"score", "model", "transforms"},
     {"checks"},
     {"preprocess"},
     {"stages", "samples"},
-    {"io", "log", "gpu", "config_file", "isolation", "trials", "costs"},
+    {"io", "log", "gpu", "config_file", "isolation", "trials", "costs", "installed"},
     {"config", "errors"},
 ]
 WITHOUT_TORCH = [
@@ -39,6 +39,8 @@ WITHOUT_TORCH = [
     "report.stage",
     "io.dicom.read",
     "preprocess.store",
+    "status.text",
+    "status.orphans",
 ]
 
 
