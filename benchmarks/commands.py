@@ -85,7 +85,7 @@ def _children_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _reap(seconds: float = 5.0) -> None:
+def _reap(seconds: float = 120.0) -> None:
     """Wait for orphans: helpers of `multiprocessing` end soon after their parent."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
