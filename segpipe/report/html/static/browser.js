@@ -11,10 +11,12 @@ function pictureOf(row) {
   return pictures.get(view.ids.text(row));
 }
 
-function defaultColumns() {
+// The columns to begin with: those of the list that say anything.
+async function defaultColumns() {
   const scores = page.columns.map((one) => one.name).filter((name) => name === "miou" || name.startsWith("iou_"));
   const wanted = ["image_id", ...scores, "status", "flags", "reason", "fold", "site", "format"];
-  return wanted.filter((name) => columnIndex.has(name));
+  const found = await loadColumns(wanted.filter((name) => columnIndex.has(name)));
+  return found.filter((column) => column.words?.join("") !== "").map((column) => column.name);
 }
 
 async function refreshRows() {
@@ -50,7 +52,7 @@ function drawHead() {
 }
 
 function columnWidth(column) {
-  if (column.name === "image_id" || column.name === "image") return 13;
+  if (column.name === "image_id" || column.name === "image") return innerWidth < 640 ? 9.5 : 13;
   if (column.number) return Math.max(6, Math.min(14, column.name.length * 0.55 + 2.4));
   return column.name === "reason" || column.name === "flags" ? 16 : 8.5;
 }
@@ -68,6 +70,7 @@ function sortableCell(column) {
   const cell = document.createElement("th");
   cell.scope = "col";
   const sorted = sorting.name === column.name;
+  if (column.number) cell.className = "n";
   cell.setAttribute("aria-sort", sorted ? (sorting.descending ? "descending" : "ascending") : "none");
   const button = document.createElement("button");
   button.type = "button";

@@ -1,10 +1,10 @@
 // What stands above the table: search, status, conditions, columns and the export.
 
-function startControls() {
+function startControls(shown) {
   const by = (id) => document.getElementById(id);
   fillOptions(by("threshold-column"), page.columns.map((one) => one.name), columnIndex.has("miou") ? "miou" : null);
   fillStatuses();
-  fillColumnList();
+  fillColumnList(new Set(shown));
   by("search").addEventListener("input", later(() => change({ search: by("search").value }), 150));
   by("status").addEventListener("change", () => change({ status: by("status").value }));
   by("pictured").addEventListener("change", () => change({ pictured: by("pictured").checked }));
@@ -36,8 +36,7 @@ function fillStatuses() {
   fillOptions(document.getElementById("status"), known, filter.status, (one) => words(`cases.${one || "any"}`));
 }
 
-function fillColumnList() {
-  const shown = new Set(defaultColumns());
+function fillColumnList(shown) {
   const labels = page.columns.map(({ name, about }) => {
     const label = document.createElement("label");
     const tick = Object.assign(document.createElement("input"), { type: "checkbox", value: name, checked: shown.has(name) });

@@ -29,8 +29,8 @@ function plot(element, label, width, options, data) {
 function axis(label, extra = {}) {
   const line = { stroke: colour("--line"), width: 1 };
   return {
-    label, labelFont: "13px system-ui, sans-serif", labelSize: 22, font: "12px system-ui, sans-serif",
-    stroke: colour("--quiet"), grid: line, ticks: { ...line, size: 4 }, ...extra,
+    label, labelFont: "13px system-ui, sans-serif", labelSize: 20, font: "12px system-ui, sans-serif",
+    stroke: colour("--quiet"), grid: line, ticks: { ...line, size: 4 }, size: 32, ...extra,
   };
 }
 

@@ -8,9 +8,10 @@ async function start() {
   startZoom();
   view.ids = await loadColumn("image_id");
   startBrowser();
-  startControls();
+  const shown = await defaultColumns();
+  startControls(shown);
   startViewer();
-  await showColumns(defaultColumns());
+  await showColumns(shown);
   await refreshRows();
   followHash();
   await startDistributions();
