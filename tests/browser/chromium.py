@@ -64,7 +64,7 @@ class Browser:
     def wait(self, condition: str) -> None:
         """Until the expression is true; asks the page at each of its frames."""
         self.run(
-            "new Promise((done, fail) => { const end = performance.now() + 20000; const ask = () => { let now = false;"
+            "new Promise((done, fail) => { const end = performance.now() + 120000; const ask = () => { let now = false;"
             f" try {{ now = Boolean({condition}); }} catch {{}}"
             " if (now) done(); else if (performance.now() > end) fail(new Error('waited in vain'));"
             " else setTimeout(ask, 15); }; ask(); })"

@@ -25,27 +25,29 @@ MISSING = -(2**31)
 _DIGITS = 5  # significant, of the largest value; report.csv has all
 _MOST_DECIMALS = 6
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")  # not 007, which is a name
+_KEPT = ("image_id", "image", "patient", "status", "reason", "miou")  # without which the browser is of no use
 _COUNTS = ("tp_", "fp_", "fn_", "tn_")
 
 
 @dataclass(frozen=True)
 class Packed:
-    """One column; ``data`` is the base64 text."""
+    """One column; ``data`` is the base64 text, ``words`` how many different texts a column of codes has."""
 
     name: str
     kind: Literal["number", "codes", "text"]
     decimals: int
     data: str
+    words: int = 0
 
 
 def pack_table(table: pd.DataFrame, most: int) -> tuple[list[Packed], list[str]]:
     """The columns, and the names of those left out because all together would be larger than ``most`` characters.
 
-    Left out are the counts of pixels first, whose scores stay, then the largest columns from the right; never the first
-    one, which names the rows.
+    Left out are the counts of pixels first, whose scores stay, then the largest columns; never those of :data:`_KEPT`.
     """
     packed = [pack_column(str(name), table[name]) for name in table.columns]
-    order = sorted(packed[1:], key=lambda column: (column.name.startswith(_COUNTS), len(column.data)))
+    order = [column for column in packed if column.name not in _KEPT]
+    order.sort(key=lambda column: (column.name.startswith(_COUNTS), len(column.data)))
     total, left_out = sum(len(column.data) for column in packed), set[str]()
     while total > most and order:
         column = order.pop()
@@ -68,7 +70,7 @@ def pack_column(name: str, values: pd.Series) -> Packed:
     if len(known) < 2**16 and len(known) <= max(16, len(texts) // 2):
         words = _json(list(known))
         length = np.array([len(words)], "<u4").tobytes()
-        return Packed(name, "codes", 0, _text(length + words + _planes(codes.astype("<u2"))))
+        return Packed(name, "codes", 0, _text(length + words + _planes(codes.astype("<u2"))), len(known))
     return Packed(name, "text", 0, _text(_json(list(texts))))
 
 
@@ -114,7 +116,7 @@ def _texts(values: pd.Series) -> np.ndarray:
 
 
 def _planes(integers: np.ndarray) -> bytes:
-    return np.ascontiguousarray(integers).view(np.uint8).reshape(len(integers), -1).T.tobytes()
+    return np.ascontiguousarray(integers).view(np.uint8).reshape(len(integers), integers.itemsize).T.tobytes()
 
 
 def _json(texts: Sequence[str]) -> bytes:

@@ -76,22 +76,23 @@ def page(
         "paragraphs": {name: paragraph(facts, summary, bounds, found) for name, found in texts.items()},
         "formats": _formats(table), "t": _translator(texts[stage.language]), "text": texts[stage.language],
     }  # fmt: skip
-    without = _render(context | {"columns": [], "data": "", "left_out": []})
+    template = _template()
+    without = template.render(context | {"columns": [], "data": "", "left_out": []})
     packed, left_out = pack_table(table, MOST_BYTES - len(without.encode()) - 200_000)
     if left_out:
         logger.warning("report.html: columns left out, since it may have 15 MB: %s", ", ".join(left_out))
     data = script_json(_data(stage, table, texts, packed, facts))
-    return _render(context | {"columns": packed, "data": data, "left_out": left_out})
+    return template.render(context | {"columns": packed, "data": data, "left_out": left_out})
 
 
-def _render(context: Mapping[str, Any]) -> str:
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters["score"] = lambda value, digits=3: "" if value is None else f"{float(value):.{digits}f}"
     environment.filters["shown_config"] = _shown_config
-    return environment.get_template("page.html.j2").render(context)
+    return environment.get_template("page.html.j2")
 
 
 def _shown_config(config: Mapping[str, Any]) -> str:
@@ -127,7 +128,13 @@ def _data(
         "classes": stage.classes,
         "colours": [COLOURS[index % len(COLOURS)] for index in range(len(stage.classes))],
         "columns": [
-            {"name": one.name, "kind": one.kind, "decimals": one.decimals, "about": described.get(one.name, "")}
+            {
+                "name": one.name,
+                "kind": one.kind,
+                "decimals": one.decimals,
+                "words": one.words,
+                "about": described.get(one.name, ""),
+            }
             for one in packed
         ],
         "curves": {model.name: model.history for model in facts.models if model.history},

@@ -16,7 +16,7 @@ async function defaultColumns() {
   const scores = page.columns.map((one) => one.name).filter((name) => name === "miou" || name.startsWith("iou_"));
   const wanted = ["image_id", ...scores, "status", "flags", "reason", "fold", "site", "format"];
   const found = await loadColumns(wanted.filter((name) => columnIndex.has(name)));
-  return found.filter((column) => column.words?.join("") !== "").map((column) => column.name);
+  return found.filter((column) => column.texts?.join("") !== "").map((column) => column.name);
 }
 
 async function refreshRows() {

@@ -3,15 +3,10 @@
 const BARS = 30;
 const MOST_GROUPS = 24;
 
-// Columns whose values are few enough to make groups of; Promise.
-async function groupColumns() {
-  const found = [];
-  for (const { name, kind } of page.columns) {
-    if (kind !== "codes" || name === "image_id") continue;
-    const column = await loadColumn(name);
-    if (column.words.length > 1 && column.words.length <= MOST_GROUPS) found.push(name);
-  }
-  return found;
+// Columns whose values are few enough to make groups of.
+function groupColumns() {
+  const fits = ({ kind, words }) => kind === "codes" && words > 1 && words <= MOST_GROUPS;
+  return page.columns.filter(fits).map((one) => one.name).filter((name) => name !== "image_id");
 }
 
 function numericColumns() {
@@ -22,7 +17,7 @@ async function startDistributions() {
   const value = document.getElementById("box-value");
   const group = document.getElementById("box-group");
   fillOptions(value, numericColumns(), "miou");
-  const groups = ["", ...(await groupColumns())];
+  const groups = ["", ...groupColumns()];
   const say = (name) => name || words("scores.nothing");
   fillOptions(group, groups, groups.find((name) => name === "fold" || name === "site") ?? "", say);
   const state = { values: null };

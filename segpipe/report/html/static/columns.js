@@ -37,7 +37,7 @@ function codesColumn(about, bytes) {
   const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
   const words = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
   const codes = new Uint16Array(joinPlanes(bytes.subarray(4 + length), 2).buffer);
-  return { ...about, words, code: (row) => codes[row], text: (row) => words[codes[row]] };
+  return { ...about, texts: words, code: (row) => codes[row], text: (row) => words[codes[row]] };
 }
 
 // The lowest bytes of all numbers come first; a number's bytes belong together (little-endian, as all browsers are).

@@ -23,9 +23,9 @@ async function sortKeys(name) {
     for (let row = 0; row < page.rows; row++) keys[row] = column.number(row);
     return keys;
   }
-  const texts = column.words ?? Array.from({ length: page.rows }, (_, row) => column.text(row));
+  const texts = column.texts ?? Array.from({ length: page.rows }, (_, row) => column.text(row));
   const ranks = rankTexts(texts);
-  for (let row = 0; row < page.rows; row++) keys[row] = ranks[column.words ? column.code(row) : row];
+  for (let row = 0; row < page.rows; row++) keys[row] = ranks[column.texts ? column.code(row) : row];
   return keys;
 }
 
