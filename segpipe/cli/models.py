@@ -17,9 +17,16 @@ def predict(
         typer.Option(help="a model's folder, all models of a run (results/<name>/models), or a bundle; several times"),
     ],
     output: Annotated[Path, typer.Option(help="folder for the masks and predictions.csv")],
-    masks: Annotated[
+    form: Annotated[
         Literal["auto", "labels", "per_class"], typer.Option(help="one label image, or a 0/255 PNG for each class")
     ] = "auto",
+    masks: Annotated[
+        Literal["files", "archive", "rle"],
+        typer.Option(help="a PNG each, all in masks.tar, or run lengths in masks.parquet"),
+    ] = "files",
+    probabilities: Annotated[
+        Literal["none", "uint8", "float16"], typer.Option(help="also keep each pixel's probability")
+    ] = "none",
     threshold: Annotated[float, typer.Option(help="smallest probability of a class's pixel")] = 0.5,
     mirror: Annotated[bool, typer.Option(help="also predict the mirrored picture, and take the mean")] = False,
     smallest_island: Annotated[
@@ -33,6 +40,7 @@ def predict(
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of torch")] = 2,
     readers: Annotated[int, typer.Option(min=1, help="processes that read ahead")] = 1,
+    writers: Annotated[int, typer.Option(min=1, help="threads that write masks")] = 2,
     links: Annotated[
         Literal["inside", "follow"], typer.Option(help="symbolic links: inside the folder only, or anywhere")
     ] = "inside",
@@ -51,13 +59,16 @@ def predict(
     wanted = settings(
         batch_size=batch_size,
         threshold=threshold,
+        form=form,
         masks=masks,
+        probabilities=probabilities,
         inferer=inferer,
         mirror=mirror,
         smallest_island=smallest_island,
         fill_holes=fill_holes,
         device=device,
         threads=threads,
+        writers=writers,
     )
     table = predict_folder(Wish(images, model, output, wanted, links, seconds_per_image, readers))
     typer.echo(judge(table, tolerate, output))

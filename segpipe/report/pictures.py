@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from segpipe.io.predictions import read_masks
+from segpipe.io.mask_store import MaskReader
 from segpipe.preprocess.geometry import Geometry, fit_mask
 from segpipe.preprocess.store import open_store, pack_bits
 from segpipe.stages import PredictStage
@@ -24,15 +24,15 @@ def read_pictures(
         if not known.isin(image_ids).any():
             continue
         store = open_store(results / "shards" / shard)
-        forms = pd.read_parquet(results / "predictions" / f"{shard}.parquet").set_index("image_id")["form"]
-        for index in np.flatnonzero(store.table["image_id"].isin(image_ids)):
-            row = store.table.iloc[index]
-            geometry = Geometry.of_row(row.to_dict())
-            masks = read_masks(results / "masks" / shard, row["image_id"], forms[row["image_id"]], stage.classes)
-            prediction = pack_bits(np.stack([fit_mask(mask, geometry) for mask in masks]))
-            image = _as_uint8(store.images[index])[geometry.inside]
-            reference = store.masks[index][geometry.inside]
-            found[row["image_id"]] = image, reference, prediction[geometry.inside]
+        predictions = pd.read_parquet(results / "predictions" / f"{shard}.parquet").query("predicted")
+        with MaskReader.of_shard(results / "masks" / shard, predictions, stage.classes) as reader:
+            for index in np.flatnonzero(store.table["image_id"].isin(image_ids)):
+                row = store.table.iloc[index]
+                geometry = Geometry.of_row(row.to_dict())
+                prediction = pack_bits(np.stack([fit_mask(mask, geometry) for mask in reader.masks(row["image_id"])]))
+                image = _as_uint8(store.images[index])[geometry.inside]
+                reference = store.masks[index][geometry.inside]
+                found[row["image_id"]] = image, reference, prediction[geometry.inside]
     return found
 
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 
 from segpipe.preprocess.store import FILES
-from segpipe.verify.finding import Finding, Unreadable
+from segpipe.verify.finding import Finding, UnreadableError
 from segpipe.verify.run import Run, read_columns
 
 CONTENT = ["image_id", "patient", "status", "content"]
@@ -25,7 +25,9 @@ def check_dataset(run: Run) -> Iterator[list[Finding]]:
     try:
         wanted = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise Unreadable(Finding("dataset", str(folder / "dataset.json"), "is missing or damaged", advice)) from None
+        raise UnreadableError(
+            Finding("dataset", str(folder / "dataset.json"), "is missing or damaged", advice)
+        ) from None
     if found != wanted:
         yield [Finding("dataset", str(path), "does not have the fingerprint that dataset.json says", advice)]
     for shard in run.shards:

@@ -34,7 +34,7 @@ class Finding:
     image_id: str = ""
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """A file that a check cannot go on without; it carries the finding that says so."""
 
     def __init__(self, finding: Finding) -> None:

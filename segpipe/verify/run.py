@@ -12,7 +12,7 @@ import pyarrow as pa
 from segpipe.config import Config
 from segpipe.samples.scan import Scan, read_scan
 from segpipe.trials import trials
-from segpipe.verify.finding import Finding, Unreadable
+from segpipe.verify.finding import Finding, UnreadableError
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def read_columns(path: Path, columns: Sequence[str] | None, kind: str, advice: s
     """A Parquet table, or some of its columns.
 
     Raises:
-        Unreadable: it is missing, damaged or lacks a column.
+        UnreadableError: it is missing, damaged or lacks a column.
     """
     try:
         return pd.read_parquet(path, columns=None if columns is None else list(columns))
@@ -62,7 +62,7 @@ def read_columns(path: Path, columns: Sequence[str] | None, kind: str, advice: s
         problem = "is missing"
     except (OSError, ValueError, pa.ArrowException) as error:
         problem = f"cannot be read ({type(error).__name__})"
-    raise Unreadable(Finding(kind, str(path), problem, advice))
+    raise UnreadableError(Finding(kind, str(path), problem, advice))
 
 
 def hash_file(path: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from segpipe.preprocess.store import FILES
-from segpipe.verify.finding import Finding, Unreadable
+from segpipe.verify.finding import Finding, UnreadableError
 from segpipe.verify.run import Run, read_columns
 
 COLUMNS = ("image_id", "status", "picture", "content")
@@ -20,7 +20,7 @@ def check_store(run: Run, shard: str) -> Iterator[list[Finding]]:
     The stacks are read one picture at a time and not through a memory map, so memory stays that of one.
 
     Raises:
-        Unreadable: a file is missing, or the three do not belong together.
+        UnreadableError: a file is missing, or the three do not belong together.
     """
     folder = run.folder / "shards" / shard
     advice = f"Delete {folder} and run snakemake: its images are read again."
@@ -40,7 +40,11 @@ def check_store(run: Run, shard: str) -> Iterator[list[Finding]]:
                 problems = [(FILES[1], "the stored mask")]
             yield [
                 Finding(
-                    "store", str(folder / name), f"{what} of row {row.Index} has another hash", advice, row.image_id
+                    "store",
+                    str(folder / name),
+                    f"{what} of row {row.Index} has another hash",
+                    advice,
+                    str(row.image_id),
                 )
                 for name, what in problems
             ]
@@ -53,13 +57,13 @@ class _Stack:
         try:
             stack = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
-            raise Unreadable(Finding("store", str(path), "is missing", advice)) from None
+            raise UnreadableError(Finding("store", str(path), "is missing", advice)) from None
         except (OSError, ValueError) as error:
             text = f"cannot be read ({type(error).__name__}: not whole, or no .npy file)"
-            raise Unreadable(Finding("store", str(path), text, advice)) from None
+            raise UnreadableError(Finding("store", str(path), text, advice)) from None
         if len(stack) != count:
             text = f"holds {len(stack)} pictures, but table.parquet has {count} rows"
-            raise Unreadable(Finding("store", str(path), text, advice))
+            raise UnreadableError(Finding("store", str(path), text, advice))
         self._size = int(np.prod(stack.shape[1:])) * stack.dtype.itemsize
         self._file = path.open("rb")
         self._file.seek(stack.offset)

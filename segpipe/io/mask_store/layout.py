@@ -52,6 +52,10 @@ class Layout:
             return []
         return [f"{image_id}.{name}{ENDINGS[self.probabilities]}" for name in self.classes]
 
+    def names(self, image_id: str) -> list[str]:
+        """All entries of an image."""
+        return self.mask_names(image_id) + self.probability_names(image_id)
+
     def encode(self, image_id: str, masks: np.ndarray, probabilities: np.ndarray) -> Entries:
         """``masks`` (classes, rows, columns) bool and ``probabilities`` (classes, size, size) float32 as bytes."""
         names = self.probability_names(image_id)
@@ -65,7 +69,7 @@ class Layout:
         return dict(zip(self.mask_names(image_id), contents, strict=True))
 
 
-def holds_runs(masks: Mapping[str, bytes]) -> bool:
+def holds_runs(masks: Mapping[str, object]) -> bool:
     """Whether masks are run lengths, not pictures."""
     return all(name.endswith(RUNS) for name in masks)
 

@@ -11,7 +11,7 @@ from segpipe.config import Dicom, Predict, Preprocess
 from segpipe.errors import InputError
 from segpipe.export.command import export_model
 from segpipe.export.onnx_file import run_onnx
-from segpipe.io.predictions import read_masks
+from segpipe.io.mask_store import MaskReader, Place
 from segpipe.model.card import read_card
 from segpipe.phantom import make_phantoms
 from segpipe.predict.folder import predict_folder
@@ -107,6 +107,6 @@ def test_onnxruntime_makes_the_same_masks_at_the_original_size(phantoms, tmp_pat
         data = prepare({"image": phantoms / name, "invert": None})
         probability = 1 / (1 + np.exp(-run(data["image"][np.newaxis] / np.float32(255))[0]))
         found = finish({"probability": probability, "geometry": data["geometry"]})["mask"]
-        wanted = read_masks(tmp_path / "masks", name[:-4], "per_class", card.classes)
+        wanted = MaskReader(Place.of_shard(tmp_path / "masks"), "files", "per_class", card.classes).masks(name[:-4])
         assert found.shape == wanted.shape
         assert np.count_nonzero(found != wanted) == 0
