@@ -20,9 +20,9 @@ class Browser:
         assert CHROMIUM
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
-        # Chromium reads commands from descriptor 3 and writes to 4.
+        # Chromium reads commands from descriptor 3 and writes to 4; bash, since dash knows descriptors up to 9 only.
         start = f'exec 3<&{theirs_in} 4>&{theirs_out}; exec "$@"'
-        command = ["sh", "-c", start, "sh", CHROMIUM, *_FLAGS, f"--user-data-dir={profile}", *flags, "about:blank"]
+        command = ["bash", "-c", start, "bash", CHROMIUM, *_FLAGS, f"--user-data-dir={profile}", *flags, "about:blank"]
         self._process = subprocess.Popen(
             command, pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

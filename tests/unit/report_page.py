@@ -55,9 +55,8 @@ def run_table(scored: int = 10) -> pd.DataFrame:
 def run_page(stage: ReportStage | None = None, table: pd.DataFrame | None = None, facts: RunFacts | None = None) -> str:
     stage = run_stage() if stage is None else stage
     table = run_table() if table is None else table
-    numbers = {name: number for number, name in enumerate(table["image_id"])}
     wanted = choose_shown(table, stage.cases, stage.seed)
-    shown = [draw(kind, name, pictures(numbers[name]), CLASSES) for kind, name in wanted]
+    shown = [draw(kind, name, pictures(int(name[4:] or 11)), CLASSES) for kind, name in wanted]
     checks = {"flagged": 0, "flags": {}, "duplicates": 0, "near_duplicates": 0}
     summary = {**summarise(table, CLASSES), "checks": checks}
     return page(stage, table, summary, shown, facts or read_facts(Path("nowhere")), {})

@@ -92,11 +92,15 @@ def _history(path: Path) -> dict[str, list[float | None]]:
 def _time(folder: Path, rule: str) -> StageTime | None:
     """The jobs of a rule as Snakemake measured them; None where it kept nothing."""
     files = sorted([*folder.glob(f"{rule}.tsv"), *(folder / rule).glob("**/*.tsv")])
-    rows = [row for path in files for row in csv.DictReader(path.open(encoding="utf-8"), delimiter="\t")]
+    rows = [row for path in files for row in csv.DictReader(_lines(path), delimiter="\t")]
     if not rows:
         return None
     seconds, cpu, memory = ([_number(row.get(key)) for row in rows] for key in ("s", "cpu_time", "max_rss"))
     return StageTime(rule, len(rows), sum(seconds), sum(cpu), max(memory))
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
 
 
 def _number(text: str | None) -> float:
