@@ -1,6 +1,6 @@
 """report.html of many images: bytes, CPU seconds and memory, from made-up scores and 72 phantoms.
 
-    python benchmarks/report_html.py --images 100000 --output /tmp/large.html
+python benchmarks/report_html.py --images 100000 --output /tmp/large.html
 """
 
 import argparse
@@ -42,7 +42,9 @@ def made_up(images: int) -> pd.DataFrame:
     for column in report_columns(CLASSES, ["age", "finding"]):
         if column.name not in scores and column.name not in facts:
             facts[column.name] = _cells(column.name, column.kind, images, rng)
-    return build_report(facts.rename(columns={"age": "carried:age", "finding": "carried:finding"}), scores, CLASSES, ["age", "finding"])
+    return build_report(
+        facts.rename(columns={"age": "carried:age", "finding": "carried:finding"}), scores, CLASSES, ["age", "finding"]
+    )
 
 
 def _cells(name: str, kind: str, images: int, rng: np.random.Generator) -> object:
@@ -73,7 +75,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("report.html"))
     arguments = parser.parse_args()
     table = made_up(arguments.images)
-    stage = ReportStage.model_validate({"title": "Many", "checks": {}, "classes": CLASSES, "carried": ["age", "finding"]})
+    stage = ReportStage.model_validate(
+        {"title": "Many", "checks": {}, "classes": CLASSES, "carried": ["age", "finding"]}
+    )
     summary = {"title": "Many", **summarise(table, CLASSES)}
     summary["checks"] = {"flagged": 0, "flags": {}, "duplicates": 0, "near_duplicates": 0}
     before, memory = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -87,7 +91,8 @@ def main() -> None:
     used = time.process_time() - before
     arguments.output.write_text(html, encoding="utf-8")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{arguments.images} images, {len(table.columns)} columns, {len(shown)} pictures: {len(html.encode()) / 1e6:.1f} MB")
+    size = len(html.encode()) / 1e6
+    print(f"{arguments.images} images, {len(table.columns)} columns, {len(shown)} pictures: {size:.1f} MB")
     print(f"{used:.1f} CPU seconds; peak memory {peak:.0f} MB, of which {memory:.0f} MB were there before")
 
 

@@ -46,7 +46,9 @@ def run_table(scored: int = 10) -> pd.DataFrame:
          "carried:finding": HOSTILE if number == 1 else "=1+1", "spacing_row_mm": 0.15 + number / 100}
         for number, name in enumerate(ids)
     ]  # fmt: skip
-    rows.append({"image_id": "new", "image": "images/new.png", "patient": "p90", "status": "unlabelled", "format": "PNG"})
+    rows.append(
+        {"image_id": "new", "image": "images/new.png", "patient": "p90", "status": "unlabelled", "format": "PNG"}
+    )
     rows.append({"image_id": "bad1", "image": "images/bad1.dcm", "status": "quarantined", "reason": f"has 3 {HOSTILE}"})
     rows.append({"image_id": "bad2", "image": "images/bad2.dcm", "status": "quarantined", "reason": f"has 7 {HOSTILE}"})
     return build_report(pd.DataFrame(rows), scores, CLASSES, ["age", "finding"])
@@ -65,7 +67,9 @@ def run_page(stage: ReportStage | None = None, table: pd.DataFrame | None = None
 def filled_path(path: str, shape: tuple[int, int], finer: int = 8) -> np.ndarray:
     """The area of an SVG path by the even-odd rule, at ``finer`` times the resolution."""
     loops = [
-        np.rint(np.array([point.split() for point in loop.rstrip("Z").split("L")], float) * finer - 0.5).astype(np.int32)
+        np.rint(np.array([point.split() for point in loop.rstrip("Z").split("L")], float) * finer - 0.5).astype(
+            np.int32
+        )
         for loop in path.split("M")[1:]
     ]
     canvas = np.zeros((shape[0] * finer, shape[1] * finer), np.uint8)

@@ -11,8 +11,8 @@ REFERENCES = (
     "arXiv:2211.02701, 2022.",
     "PyTorch: Paszke A, Gross S, Massa F, et al. PyTorch: an imperative style, high-performance deep learning library. "
     "Advances in Neural Information Processing Systems 32, 2019.",
-    "Snakemake: Mölder F, Jablonski KP, Letcher B, et al. Sustainable data analysis with Snakemake. F1000Research 10:33, "
-    "2021.",
+    "Snakemake: Mölder F, Jablonski KP, Letcher B, et al. Sustainable data analysis with Snakemake. F1000Research 10, "
+    "33, 2021.",
 )
 
 

@@ -8,7 +8,7 @@ _TOLERANCE = 0.5  # pixels that the simplified outline may be off: stairs of a s
 
 
 def outline(mask: np.ndarray) -> str:
-    """The outline of a 0/1 mask (rows, columns) as the ``d`` of an SVG path; filled by the even-odd rule it is the mask.
+    """A 0/1 mask (rows, columns) as the ``d`` of an SVG path; filled by the even-odd rule it is the mask.
 
     Units are pixels, (0, 0) is the upper left corner. Blank for an empty mask.
     """

@@ -77,7 +77,7 @@ def pack_column(name: str, values: pd.Series) -> Packed:
 def as_numbers(name: str, values: pd.Series) -> np.ndarray | None:
     """The column as float64, NaN where it is blank; None if it holds anything but numbers.
 
-    Columns of a sample sheet are texts; one of which every cell is blank or a number, such as an age, is one of numbers.
+    Columns of a sample sheet are texts; one whose cells are blank or numbers, such as an age, is one of numbers.
     """
     if pd.api.types.is_bool_dtype(values.dtype) or name in ("image_id", "patient", "fold"):
         return None

@@ -34,8 +34,8 @@ class Shown:
 def choose_shown(table: pd.DataFrame, each: int, seed: int) -> list[tuple[Kind, str]]:
     """Kind and image_id of at most ``each`` images of a kind, none twice, whatever the order of rows.
 
-    The worst and the best of the scored ones by miou, then a sample drawn with ``seed`` from all others that have a mask.
-    The worst come first, so that few images show the worst.
+    The worst and the best of the scored ones by miou, then a sample drawn with ``seed`` from all others that have a
+    mask. The worst come first, so that few images show the worst.
     """
     scored = table[table["status"] == "scored"].sort_values(["miou", "image_id"])
     ids = [str(name) for name in scored["image_id"]]

@@ -110,7 +110,14 @@ def test_columns_that_do_not_fit_are_named(monkeypatch):
     html = run_page()
     assert "these columns are in report.csv only" in html
     data = json.loads(next(text for attrs, text in Elements(html).scripts if attrs.get("id") == "page-data"))
-    assert {column["name"] for column in data["columns"]} == {"image_id", "image", "patient", "status", "reason", "miou"}
+    assert {column["name"] for column in data["columns"]} == {
+        "image_id",
+        "image",
+        "patient",
+        "status",
+        "reason",
+        "miou",
+    }
 
 
 def test_the_run_is_described_without_its_paths(tmp_path):

@@ -20,7 +20,9 @@ def ranking(*scores, status="scored"):
 
 def test_worst_best_and_a_sample_of_the_rest():
     chosen = choose_shown(ranking(*np.linspace(0, 1, 20)), 3, seed=0)
-    assert chosen[:6] == [(kind, f"i{n:02d}") for kind, n in zip(["worst"] * 3 + ["best"] * 3, [0, 1, 2, 19, 18, 17])]
+    assert chosen[:6] == [
+        (kind, f"i{n:02d}") for kind, n in zip(["worst"] * 3 + ["best"] * 3, [0, 1, 2, 19, 18, 17], strict=True)
+    ]
     sample = [name for kind, name in chosen if kind == "sample"]
     assert len(sample) == 3
     assert set(sample) <= {f"i{number:02d}" for number in range(3, 17)}
