@@ -36,9 +36,19 @@ def predict(
     inferer: Annotated[
         Literal["whole", "sliding_window"], typer.Option(help="picture at once, or in windows")
     ] = "whole",
-    batch_size: Annotated[int, typer.Option(min=1, help="images at a time")] = 4,
+    engine: Annotated[
+        Literal["auto", "torch", "compile", "onnxruntime", "openvino"],
+        typer.Option(help="what computes the networks; auto: the fastest that is installed"),
+    ] = "auto",
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        typer.Option(help="auto: float32 on a CPU, half of it on CUDA"),
+    ] = "auto",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="images at a time [default: what fits into a GPU; 4 on a CPU]")
+    ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of torch")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the engine")] = 2,
     readers: Annotated[int, typer.Option(min=1, help="processes that read ahead")] = 1,
     writers: Annotated[int, typer.Option(min=1, help="threads that write masks")] = 2,
     links: Annotated[
@@ -57,7 +67,9 @@ def predict(
     from segpipe.predict.reading import Wish
 
     wanted = settings(
-        batch_size=batch_size,
+        engine=engine,
+        precision=precision,
+        batch_size=batch_size or "auto",
         threshold=threshold,
         form=form,
         masks=masks,

@@ -24,7 +24,7 @@ class WriteBehind(Generic[Item, Result]):
     """Applies ``work`` to items in ``threads`` threads, and ``keep`` to each item and result in this one, in order.
 
     At most ``room`` items are here at a time: :meth:`put` waits. ``name`` is what messages call an item. A context
-    manager; if its block ends by an error or a signal, what was in work is finished and kept, and the rest is dropped.
+    manager; if its block ends by an error or a signal, what was handed in is finished and kept all the same.
     """
 
     def __init__(
@@ -58,14 +58,12 @@ class WriteBehind(Generic[Item, Result]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for _, future in self._waiting:
-            future.cancel()
         wait([future for _, future in self._waiting], SECONDS_TO_STOP)
+        self._pool.shutdown(wait=False, cancel_futures=True)
         for item, future in self._waiting:
             with suppress(Exception, CancelledError):  # the block's own error is the one to tell of
                 self._keep(item, future.result(timeout=0))
         self._waiting.clear()
-        self._pool.shutdown(wait=False)
 
     def _kept(self, most: int) -> Iterator[Item]:
         """Keep, in order, what is done, and wait until no more than ``most`` are left."""

@@ -17,6 +17,7 @@ from segpipe.errors import ConfigError, QuarantineError
 from segpipe.ingest import PRELOAD, Reading, image_reader
 from segpipe.io.mask_store import Layout, Place
 from segpipe.io.predictions import have_label_values, mask_form
+from segpipe.io.space import check_space
 from segpipe.io.stamp import file_stamp
 from segpipe.isolation import Limits, isolated_map
 from segpipe.log import logger, plain, track
@@ -32,6 +33,7 @@ from segpipe.report.table import write_report
 from segpipe.samples.sample import Sample
 
 TABLE = "predictions.csv"
+PIXELS = 8_000_000  # of a picture, to tell how much room masks need before any is read: about that of a flat detector
 
 
 def predict_folder(wish: Wish) -> pd.DataFrame:
@@ -83,6 +85,8 @@ class Work:
     def run(self, todo: Sequence[Sample]) -> dict[str, dict[str, Any]]:
         """Predict and write, and bring masks to their place; returns the rows of images without masks."""
         failed: dict[str, dict[str, Any]] = {}
+        expected = self._writer.layout.expected_bytes(len(todo), len(todo) * PIXELS, self._stage.preprocess.size)
+        check_space(self.output, expected, f"masks of {len(todo)} files")
         limits = Limits(self.wish.seconds_per_image)
         with (
             isolated_map(image_reader, (self._stage,), todo, limits, self.wish.readers, PRELOAD) as readings,

@@ -14,6 +14,7 @@ import pandas as pd
 from segpipe.errors import InputError
 from segpipe.io.mask_store import Place
 from segpipe.io.predictions import mask_form
+from segpipe.io.space import check_space
 from segpipe.log import logger, track
 from segpipe.model.card import pictures_seen
 from segpipe.predict.ahead import ReadAhead
@@ -60,7 +61,9 @@ class Predictor:
 
     def __post_init__(self) -> None:
         stage = self.stage
-        self._ensemble = Ensemble(self.folders, stage.classes, stage.preprocess, stage.dicom, stage.predict)
+        self._ensemble = Ensemble(
+            self.folders, stage.classes, stage.preprocess, stage.dicom, stage.predict, decided=stage.engine_on_cpu
+        )
         form = mask_form(stage.predict.form, stage.classes, stage.label_masks)
         self._writer = MaskWriter(self._ensemble, stage.predict, form, stage.classes, self.place)
         # Models of this run never predict patients that they saw; given ones may, and such scores would mean nothing.
@@ -84,6 +87,7 @@ class Predictor:
         todo = [index for index, made_by in recipes.items() if not store.keeps(self._id(index), made_by)]
         taken = set(store.take_over({self._id(index): recipes[index] for index in todo}))
         todo = [index for index in todo if self._id(index) not in taken]
+        self._check_space(todo, shard)
         self._predict(todo, recipes, allowed, shard)
         image_ids = [self._id(index) for index in recipes]
         for name in store.keep_only(image_ids):
@@ -115,6 +119,12 @@ class Predictor:
         """Give open files back."""
         self._writer.store.close()
 
+    def _check_space(self, todo: Sequence[int], shard: str) -> None:
+        table = self.store.table.iloc[list(todo)]
+        pixels = int((table["rows"] * table["columns"]).sum())
+        expected = self._writer.layout.expected_bytes(len(todo), pixels, self.stage.preprocess.size)
+        check_space(self.place.folder, expected, f"new masks of shard {shard}")
+
     def _predict(
         self, todo: Sequence[int], recipes: Mapping[int, str], allowed: Sequence[Sequence[str]], shard: str
     ) -> None:
@@ -139,11 +149,14 @@ class Predictor:
                 yield [self._picture(index, recipes[index], names) for index in indices[start : start + size]]
 
     def _picture(self, index: int, made_by: str, names: Sequence[str]) -> Picture:
-        pixels, path = np.array(self.store.images[index]), str(self.store.table["image"].iloc[index])
-        return Picture(self._id(index), path, pixels, self._geometry(index), made_by, names)
+        pixels = np.array(self.store.images[index])  # here and not later, when the network waits for it
+        return Picture(self._id(index), self._path(index), pixels, self._geometry(index), made_by, names)
 
     def _id(self, index: int) -> str:
         return str(self.store.table["image_id"].iloc[index])
+
+    def _path(self, index: int) -> str:
+        return str(self.store.table["image"].iloc[index])
 
     def _geometry(self, index: int) -> Geometry:
         return Geometry.of_row(self.store.table.iloc[index].to_dict())

@@ -16,8 +16,10 @@ from segpipe.report.html import write_page
 from segpipe.report.overview import write_overview
 from segpipe.report.pictures import read_pictures
 from segpipe.report.repeats import spread, with_repeats
+from segpipe.report.sources import read_images, read_predictions, read_scores
 from segpipe.report.table import build_report, write_report
 from segpipe.score.aggregate import summarise
+from segpipe.score.table import score_columns
 from segpipe.stages import PredictStage, ReportStage
 
 TRAINING = (
@@ -52,9 +54,8 @@ def write_run_report(
 
 def run_table(stage: ReportStage, results: Path, shards: Sequence[str], with_folds: bool) -> pd.DataFrame:
     """The report's table (:func:`segpipe.report.table.build_report`) from the tables of all stages."""
-    images = pd.concat([pd.read_parquet(results / "shards" / shard / "table.parquet") for shard in shards])
-    scores = pd.concat([pd.read_parquet(results / "scores" / f"{shard}.parquet") for shard in shards])
-    predictions = pd.concat([pd.read_parquet(results / "predictions" / f"{shard}.parquet") for shard in shards])
+    images, predictions = read_images(stage, results, shards), read_predictions(results, shards)
+    scores = read_scores(results, shards, ["image_id", *score_columns(stage.classes)])
     repeats = range(1, stage.repeats + 1)
     scores = with_repeats(scores, results, shards, repeats)
     if with_folds:
@@ -63,7 +64,7 @@ def run_table(stage: ReportStage, results: Path, shards: Sequence[str], with_fol
         images = images.merge(gathered, on="image_id", how="left")
     images = with_checks(images, stage.checks, stage.classes)
     images["status"], images["reason"] = _outcome(images, predictions)
-    tidied = predictions.loc[predictions["predicted"], ["image_id", "removed_pixels", "filled_pixels"]]
+    tidied = predictions.loc[predictions["predicted"], ["image_id", "engine", "removed_pixels", "filled_pixels"]]
     images = images.merge(tidied, on="image_id", how="left")
     return build_report(images, scores, stage.classes, stage.carried, repeats)
 

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import logging
 import warnings
 
 import numpy as np
@@ -31,6 +32,16 @@ CLASSES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _logging_as_before():
+    """A bundle's logging.conf gives the root logger a handler on this test's captured stdout, which is closed later."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory):
     folder = tmp_path_factory.mktemp("phantoms")
@@ -53,13 +64,13 @@ def configs(folder):
     return {"config_file": str(folder / "configs/inference.json"), "meta_file": str(folder / "configs/metadata.json")}
 
 
-def test_monai_runs_it_with_the_same_masks(exported, phantoms, tmp_path, capsys):
+def test_monai_runs_it_with_the_masks_of_the_engine_torch(exported, phantoms, tmp_path, capsys):
     model, folder = exported
     places = {"dataset_dir": str(phantoms), "output_dir": str(tmp_path / "monai")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         bundle.run(**configs(folder), bundle_root=str(folder), **places)
-    table = predict_folder(Wish([str(phantoms)], [model], tmp_path / "segpipe", Predict()))
+    table = predict_folder(Wish([str(phantoms)], [model], tmp_path / "segpipe", Predict(engine="torch")))
     assert (table["status"] == "predicted").sum() == 5
     assert masks(tmp_path / "monai") == masks(tmp_path / "segpipe")
     assert masks(tmp_path / "monai")
@@ -99,7 +110,7 @@ def test_the_weights_for_other_programs_are_tensors_only(exported):
 def test_onnxruntime_makes_the_same_masks_at_the_original_size(phantoms, tmp_path):
     model = write_model(tmp_path / "model")
     export_model(model, tmp_path / "out", ["onnx"])
-    predict_folder(Wish([str(phantoms)], [model], tmp_path / "masks", Predict()))
+    predict_folder(Wish([str(phantoms)], [model], tmp_path / "masks", Predict(engine="torch")))
     card, run = read_card(tmp_path / "out/models"), run_onnx(tmp_path / "out/models/model.onnx")
     prepare = preprocessing({}, "quarantine", Preprocess(**card.preprocess), Dicom(**card.dicom))
     finish = postprocessing(Predict(), exclusive=False)

@@ -3,6 +3,7 @@ import hashlib
 import os
 import shutil
 
+import pandas as pd
 import pytest
 
 from segpipe import ingest
@@ -265,3 +266,22 @@ def test_files_are_named_by_folder_file_or_pattern(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no file there"):
         found("empty")
+
+
+@pytest.mark.parametrize(("kind", "file"), [("archive", "masks.tar"), ("rle", "masks.parquet")])
+def test_all_masks_go_into_one_file_and_back(phantoms, models, predicted, tmp_path, kind, file):
+    table = predict_folder(wish(phantoms, models, tmp_path, masks=kind))
+    assert {path.name for path in tmp_path.iterdir()} == {"journal.csv", "predictions.csv", file}
+    left = ["masks_sha256"] if kind == "rle" else []  # hashes of run lengths
+    pd.testing.assert_frame_equal(table.drop(columns=left), predicted[1].reset_index().drop(columns=left))
+    again = predict_folder(wish(phantoms, models, tmp_path))
+    assert not (tmp_path / file).exists()
+    assert masks(tmp_path) == masks(predicted[0])
+    assert (tmp_path / "predictions.csv").read_bytes() == (predicted[0] / "predictions.csv").read_bytes()
+    assert list(again.columns) == list(table.columns)
+
+
+def test_an_archive_that_is_not_its_own_is_not_written_over(phantoms, models, tmp_path):
+    (tmp_path / "masks.tar").write_bytes(b"somebody's")
+    with pytest.raises(InputError, match=r"masks\.tar lies there"):
+        predict_folder(wish(phantoms, models, tmp_path, masks="archive"))
