@@ -21,9 +21,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from segpipe.report.columns import is_score
+
 MISSING = -(2**31)
 _DIGITS = 5  # significant, of the largest value; report.csv has all
-_MOST_DECIMALS = 6
+_MOST_DECIMALS = SCORE_DECIMALS = 6  # of scores as in report.csv
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")  # not 007, which is a name
 _KEPT = ("image_id", "image", "patient", "status", "reason", "miou")  # without which the browser is of no use
 _COUNTS = ("tp_", "fp_", "fn_", "tn_")
@@ -60,7 +62,7 @@ def pack_column(name: str, values: pd.Series) -> Packed:
     """One column in the smallest of the forms that can hold it."""
     numbers = as_numbers(name, values)
     if numbers is not None:
-        decimals = _decimals(numbers)
+        decimals = SCORE_DECIMALS if is_score(name) else _decimals(numbers)
         if decimals is not None:
             whole = np.rint(numbers * 10.0**decimals)
             integers = np.where(np.isnan(whole), MISSING, whole).astype("<i4")

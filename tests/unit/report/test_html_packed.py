@@ -49,6 +49,10 @@ def test_a_column_comes_back(values, kind, expected):
     assert unpacked(packed) == expected
 
 
+def test_scores_have_the_digits_of_report_csv():
+    assert unpacked(pack_column("iou_lung", pd.Series([0.922504321, np.nan]))) == [0.922504, None]
+
+
 def test_names_are_no_numbers_even_if_they_look_like_some():
     assert pack_column("image_id", pd.Series(["1", "2"])).kind == "codes"
     assert as_numbers("patient", pd.Series(["1", "2"])) is None
