@@ -19,7 +19,9 @@ SCRIPTS = (
     "zoom.js",
     "viewer.js",
     "plots.js",
-    "charts.js",
+    "distributions.js",
+    "group_table.js",
+    "dots.js",
     "curves.js",
     "start.js",
 )

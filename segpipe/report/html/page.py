@@ -46,14 +46,9 @@ def write_page(
     wanted = choose_shown(table, stage.cases, stage.seed)
     pictures = read_pictures({name for _, name in wanted}, predict, results, shards)
     shown = [draw(kind, name, pictures[name], stage.classes) for kind, name in wanted]
-    html = page(stage, table, summary, shown, read_facts(results), comparison(results))
+    html = page(stage, table, summary, shown, read_facts(results), tables.csv_rows(results / "comparison.csv"))
     write_text(results / "report.html", html)
     logger.info("report.html: %.1f MB, %d pictures", len(html.encode()) / 1e6, len(shown))
-
-
-def comparison(results: Path) -> dict[str, list[dict[str, str]]]:
-    """Tables that other verbs left, where there are any."""
-    return {name: tables.csv_rows(results / f"{name}.csv") for name in ("comparison", "groups")}
 
 
 def page(
@@ -62,13 +57,13 @@ def page(
     summary: Mapping[str, Any],
     shown: Sequence[Shown],
     facts: RunFacts,
-    further: Mapping[str, list[dict[str, str]]],
+    comparison: list[dict[str, str]],
 ) -> str:
     """The page's HTML; what is left out of its table for its size is said in the log and on the page."""
     texts = {language: load_texts(language) for language in languages()}
     bounds = tables.interval(summary, "miou") or _drawn_interval(table, stage.seed)
     context = {
-        "stage": stage, "summary": summary, "facts": facts, "further": further, "bounds": bounds,
+        "stage": stage, "summary": summary, "facts": facts, "further": {"comparison": comparison, "groups": tables.group_rows(summary)}, "bounds": bounds,
         "language": stage.language, "languages": list(texts), "assets": load_assets(), "colours": COLOURS,
         "kinds": KINDS, "shown": shown, "cases": _case_facts(table, shown), "references": REFERENCES,
         "classes": tables.class_rows(table, summary, stage.classes), "folds": tables.fold_rows(table, summary),

@@ -3,6 +3,8 @@
 import csv
 import hashlib
 import json
+import os
+import platform
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -49,6 +51,7 @@ class RunFacts:
     models: list[ModelFacts]
     times: list[StageTime] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
+    machine: str = ""
 
 
 def read_facts(results: Path) -> RunFacts:
@@ -59,6 +62,7 @@ def read_facts(results: Path) -> RunFacts:
         dataset=_json(results / "dataset" / "dataset.json"),
         models=[_model(folder) for folder in _model_folders(results, configs["train"])],
         times=[time for rule in _TIMED if (time := _time(results / "benchmarks", rule))],
+        machine=_machine(),
         versions={"segpipe": __version__, **{name: found for name in PACKAGES if (found := _version(name))}},
     )
 
@@ -109,6 +113,16 @@ def _number(text: str | None) -> float:
         return float(text or 0)
     except ValueError:
         return 0.0
+
+
+def _machine() -> str:
+    """Kind and number of the processors that wrote the page; no name of a host."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} x {named or 'CPU'}"
 
 
 def _version(package: str) -> str:

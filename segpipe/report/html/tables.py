@@ -66,6 +66,15 @@ def duplicate_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     return rows[:MOST_ROWS]
 
 
+def group_rows(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The groups of summary.json as texts, fractions with three decimals; none where there are none."""
+    return [
+        {key: f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)
+         for key, value in row.items()}
+        for row in summary.get("groups", [])
+    ]  # fmt: skip
+
+
 def csv_rows(path: Path) -> list[dict[str, str]]:
     """The rows of a small CSV as texts; none where it is missing."""
     if not path.is_file():
@@ -77,7 +86,6 @@ def csv_rows(path: Path) -> list[dict[str, str]]:
 def interval(summary: Mapping[str, Any], name: str) -> tuple[float, float] | None:
     """The 95 % interval of a mean in summary.json, if it has one."""
     found = summary["metrics"].get(name, {})
-    for low, high in (("low", "high"), ("ci_low", "ci_high"), ("mean_low", "mean_high")):
-        if found.get(low) is not None and found.get(high) is not None:
-            return float(found[low]), float(found[high])
-    return None
+    if found.get("low") is None or found.get("high") is None:
+        return None
+    return float(found["low"]), float(found["high"])

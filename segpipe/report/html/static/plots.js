@@ -15,6 +15,10 @@ function keepDrawn(element, draw) {
   return again;
 }
 
+function numericColumns() {
+  return page.columns.filter((one) => one.kind === "number").map((one) => one.name);
+}
+
 function redrawAll() {
   drawings.forEach((again) => again());
 }

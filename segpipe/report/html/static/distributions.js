@@ -1,4 +1,4 @@
-// Distributions by group, and one measure against another.
+// The distribution of a column of numbers, all together and by group.
 
 const BARS = 30;
 const MOST_GROUPS = 24;
@@ -7,10 +7,6 @@ const MOST_GROUPS = 24;
 function groupColumns() {
   const fits = ({ kind, words }) => kind === "codes" && words > 1 && words <= MOST_GROUPS;
   return page.columns.filter(fits).map((one) => one.name).filter((name) => name !== "image_id");
-}
-
-function numericColumns() {
-  return page.columns.filter((one) => one.kind === "number").map((one) => one.name);
 }
 
 async function startDistributions() {
@@ -119,110 +115,4 @@ function outliers(sorted, inside) {
 function shortened(text, letters) {
   const most = Math.max(3, Math.floor(letters));
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
-}
-
-function fillGroupTable({ by, groups }) {
-  const table = document.createElement("table");
-  table.className = "plain";
-  const heads = [by || words("scores.group"), words("scores.count_images"), words("scores.mean"), "25 %", words("scores.median"), "75 %"];
-  const head = table.createTHead().insertRow();
-  heads.forEach((text, index) => {
-    const cell = Object.assign(document.createElement("th"), { scope: "col", textContent: text, className: index ? "r" : "" });
-    head.append(cell);
-  });
-  const body = table.createTBody();
-  for (const [name, sorted] of groups) {
-    const line = body.insertRow();
-    line.append(Object.assign(document.createElement("th"), { scope: "row", textContent: name || words("scores.nothing") }));
-    const mean = sorted.reduce((sum, value) => sum + value, 0) / sorted.length;
-    const cells = [String(sorted.length), ...[mean, ...[0.25, 0.5, 0.75].map((share) => quantile(sorted, share))].map(shownNumber)];
-    for (const text of cells) Object.assign(line.insertCell(), { textContent: text, className: "r" });
-  }
-  document.getElementById("group-table").replaceChildren(table);
-}
-
-async function startDots() {
-  const across = document.getElementById("dots-x");
-  const up = document.getElementById("dots-y");
-  const names = numericColumns();
-  const first = names.find((name) => name.startsWith("mask_share_")) ?? names.find((name) => name === "spacing_row_mm");
-  fillOptions(across, names, first);
-  fillOptions(up, names, "miou");
-  const state = { rows: null };
-  const draw = keepDrawn(document.getElementById("dots"), (width) => state.rows && drawDots(state, width));
-  const update = async () => {
-    Object.assign(state, await pairs(across.value, up.value));
-    draw();
-    sayDots(state);
-  };
-  across.addEventListener("change", update);
-  up.addEventListener("change", update);
-  onLanguage(() => sayDots(state));
-  document.getElementById("dots").addEventListener("click", (event) => openNearest(state, event));
-  await update();
-}
-
-async function pairs(x, y) {
-  const [across, up] = await loadColumns([x, y]);
-  const rows = [];
-  for (let row = 0; row < page.rows; row++) {
-    if (!Number.isNaN(across.number(row)) && !Number.isNaN(up.number(row))) rows.push(row);
-  }
-  rows.sort((one, other) => across.number(one) - across.number(other));
-  return { x, y, rows, xs: rows.map((row) => across.number(row)), ys: rows.map((row) => up.number(row)) };
-}
-
-function drawDots(state, width) {
-  const { x, y, xs, ys } = state;
-  const low = ys.reduce((a, b) => Math.min(a, b), Infinity);
-  const high = ys.reduce((a, b) => Math.max(a, b), -Infinity);
-  const size = xs.length > 5000 ? 2 : xs.length > 500 ? 4 : 6;
-  const fill = `color-mix(in srgb, ${colour("--accent")} ${xs.length > 5000 ? 35 : 70}%, transparent)`;
-  const points = { show: true, size, width: 0, fill, stroke: fill };
-  state.chart = plot(document.getElementById("dots"), words("scores.dots_label", { x, y }), width, {
-    axes: [axis(x), axis(y, { size: 58 })],
-    scales: { x: { time: false, range: xs.length ? padded(xs[0], xs[xs.length - 1]) : [0, 1] }, y: { range: xs.length ? padded(low, high) : [0, 1] } },
-    series: [{}, { paths: () => null, points }], cursor: { show: false },
-  }, [xs, ys]);
-}
-
-function openNearest({ chart, rows, xs, ys }, event) {
-  const frame = chart.over.getBoundingClientRect();
-  const [left, top] = [event.clientX - frame.left, event.clientY - frame.top];
-  let nearest = -1;
-  let least = 15 ** 2;
-  for (let index = 0; index < rows.length; index++) {
-    const apart = (chart.valToPos(xs[index], "x") - left) ** 2 + (chart.valToPos(ys[index], "y") - top) ** 2;
-    if (apart < least) [nearest, least] = [index, apart];
-  }
-  if (nearest >= 0) openCase(view.ids.text(rows[nearest]));
-}
-
-function sayDots({ xs, ys }) {
-  const rho = spearman(xs, ys);
-  const text = Number.isFinite(rho) ? rho.toFixed(2) : "–";
-  document.getElementById("dots-note").textContent = words("scores.dots_note", { n: xs.length, rho: text });
-}
-
-function spearman(xs, ys) {
-  const [one, other] = [ranks(xs), ranks(ys)];
-  const middle = (xs.length - 1) / 2;
-  let [both, first, second] = [0, 0, 0];
-  for (let index = 0; index < xs.length; index++) {
-    both += (one[index] - middle) * (other[index] - middle);
-    first += (one[index] - middle) ** 2;
-    second += (other[index] - middle) ** 2;
-  }
-  return both / Math.sqrt(first * second);
-}
-
-// Ranks from 0, equal values share the mean of theirs.
-function ranks(values) {
-  const order = values.map((_, index) => index).sort((one, other) => values[one] - values[other]);
-  const found = new Float64Array(values.length);
-  for (let start = 0, end = 0; start < order.length; start = end) {
-    while (end < order.length && values[order[end]] === values[order[start]]) end++;
-    for (let place = start; place < end; place++) found[order[place]] = (start + end - 1) / 2;
-  }
-  return found;
 }
