@@ -63,7 +63,8 @@ def page(
     texts = {language: load_texts(language) for language in languages()}
     bounds = tables.interval(summary, "miou") or _drawn_interval(table, stage.seed)
     context = {
-        "stage": stage, "summary": summary, "facts": facts, "further": {"comparison": comparison, "groups": tables.group_rows(summary)}, "bounds": bounds,
+        "stage": stage, "summary": summary, "facts": facts, "bounds": bounds,
+        "further": {"comparison": comparison, "groups": tables.group_rows(summary)},
         "language": stage.language, "languages": list(texts), "assets": load_assets(), "colours": COLOURS,
         "kinds": KINDS, "shown": shown, "cases": _case_facts(table, shown), "references": REFERENCES,
         "classes": tables.class_rows(table, summary, stage.classes), "folds": tables.fold_rows(table, summary),
