@@ -35,6 +35,19 @@ def click(page, selector):
     page.run(f"document.querySelector(`{selector}`).click()")
 
 
+def only_ages_from_35(page):
+    choose(page, "threshold-column", "age")
+    choose(page, "threshold-test", "above")
+    choose(page, "threshold-value", "35")
+    click(page, "#filters button")
+    page.wait(f"{COUNT}.startsWith('5 of 13')")
+
+
+def all_again(page):
+    click(page, "#chips button")
+    page.wait(f"{COUNT}.startsWith('13')")
+
+
 def test_it_loads_without_a_complaint_and_runs_no_text_of_the_run(page):
     assert page.errors == []
     assert page.run("document.querySelectorAll('img[onerror]').length") == 0
@@ -60,13 +73,10 @@ def test_search_status_and_thresholds_filter(page):
     choose(page, "status", "quarantined")
     page.wait(f"{COUNT}.startsWith('2 of 13')")
     choose(page, "status", "")
-    choose(page, "threshold-column", "age")
-    choose(page, "threshold-test", "above")
-    choose(page, "threshold-value", "35")
-    click(page, "#filters button")
-    page.wait(f"{COUNT}.startsWith('5 of 13')")
+    only_ages_from_35(page)
     text = page.run("document.querySelector('#chips button').textContent")
     assert text == "age ≥ 35 ×"
+    all_again(page)
 
 
 def test_the_filtered_rows_are_saved_as_csv(page):
@@ -74,14 +84,14 @@ def test_the_filtered_rows_are_saved_as_csv(page):
         "window.saved = null; URL.createObjectURL = (blob) => { blob.text().then((text) => { window.saved = text; });"
         " return '#'; }"
     )
+    only_ages_from_35(page)
     click(page, "#export")
     page.wait("window.saved")
     rows = list(csv.DictReader(io.StringIO(page.run("window.saved"))))
     assert [row["image_id"] for row in rows] == ["case09", "case08", "case07", "case06", "case05"]
     assert rows[0]["age"] == "39"
     assert rows[0]["finding"] == "'=1+1"
-    click(page, "#chips button")
-    page.wait(f"{COUNT}.startsWith('13')")
+    all_again(page)
 
 
 def test_a_case_opens_with_its_layers_and_keys_lead_on(page):
