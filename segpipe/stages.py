@@ -98,6 +98,9 @@ class ReportStage(Section):
     classes: list[str]
     carried: list[str]
     repeats: int = 1
+    seed: int = 0
+    language: Literal["en", "zh"] = "en"
+    cases: int = 24
 
 
 class ComparedVariant(Section):
@@ -160,6 +163,9 @@ def stage_configs(config: Config, carried: list[str]) -> dict[str, Section]:
             classes=names,
             carried=carried,
             repeats=1 if config.model.weights else config.train.repeats,
+            seed=config.seed,
+            language=config.report.language,
+            cases=config.report.cases,
         ),
         **_of_trials(config),
     }

@@ -61,3 +61,7 @@ class Report(Section):
     """What the report says."""
 
     title: str = Field("segpipe report")
+    language: Literal["en", "zh"] = Field("en", description="of report.html as it opens; the page can change it")
+    cases: int = Field(
+        24, ge=0, le=200, description="pictures in report.html of each kind: worst, best, drawn at random with seed"
+    )

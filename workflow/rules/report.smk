@@ -25,6 +25,11 @@ rule report:
             caption="../report/overview.rst",
             category="Pictures",
         ),
+        page=report(
+            f"{RESULTS}/report.html",
+            caption="../report/page.rst",
+            category="Scores",
+        ),
     log:
         f"{RESULTS}/logs/report.log",
     benchmark:
