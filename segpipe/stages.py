@@ -21,6 +21,7 @@ from segpipe.config import (
     Predict,
     Preprocess,
     Raster,
+    Score,
     Section,
     Train,
     canonical_json,
@@ -87,6 +88,8 @@ class PredictStage(Section):
 class ScoreStage(ReadStage):
     """Comparing masks at the original resolution."""
 
+    score: Score = Score()
+
 
 class ReportStage(Section):
     """Tables and pictures at the end."""
@@ -96,6 +99,10 @@ class ReportStage(Section):
     classes: list[str]
     carried: list[str]
     repeats: int = 1
+    seed: int = 0
+    score: Score = Score()
+    by: list[str]
+    bands: dict[str, list[float]]
 
 
 class ComparedVariant(Section):
@@ -151,13 +158,17 @@ def stage_configs(config: Config, carried: list[str]) -> dict[str, Section]:
             checks=config.checks.of_duplicates(),
             folds=config.folds,
         ),
-        "score": ScoreStage(**read),
+        "score": ScoreStage(**read, score=config.score),
         "report": ReportStage(
             title=config.report.title,
             checks=config.checks,
             classes=names,
             carried=carried,
             repeats=1 if config.model.weights else config.train.repeats,
+            seed=config.seed,
+            score=config.score,
+            by=config.report.by,
+            bands=config.report.bands,
         ),
         **_of_trials(config),
     }

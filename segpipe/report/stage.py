@@ -1,4 +1,4 @@
-"""The report stage: all shards' tables become report.csv, summary.json and overview.png."""
+"""The report stage: all shards' tables become report.csv, summary.json, groups.csv and overview.png."""
 
 import json
 from collections.abc import Sequence
@@ -17,9 +17,13 @@ from segpipe.preprocess.geometry import Geometry, fit_mask
 from segpipe.preprocess.store import open_store, pack_bits
 from segpipe.report.cases import Case, choose_cases
 from segpipe.report.overview import write_overview
+from segpipe.report.parts import check_scored, read_part
 from segpipe.report.repeats import spread, with_repeats
 from segpipe.report.table import build_report, write_report
 from segpipe.score.aggregate import summarise
+from segpipe.score.groups import group_table
+from segpipe.score.measure import measured_columns
+from segpipe.score.table import score_columns
 from segpipe.stages import PredictStage, ReportStage
 
 TRAINING = (
@@ -31,7 +35,7 @@ TRAINING = (
 def write_run_report(
     stage: ReportStage, predict: PredictStage, results: Path, shards: Sequence[str], with_folds: bool
 ) -> None:
-    """Write the three files into ``results``, from what the earlier stages left there.
+    """Write the four files into ``results``, from what the earlier stages left there.
 
     ``with_folds`` is false where a given model was applied and no folds exist.
     """
@@ -47,15 +51,23 @@ def write_run_report(
         mean_miou=summary["metrics"]["miou"]["mean"],
     )
     write_text(results / "summary.json", canonical_json(summary))
+    write_report(run_groups(stage, table), results / "groups.csv")
     write_report(table, results / "report.csv")
     logger.info("report: %d rows", len(table))
 
 
 def run_table(stage: ReportStage, results: Path, shards: Sequence[str], with_folds: bool) -> pd.DataFrame:
     """The report's table (:func:`segpipe.report.table.build_report`) from the tables of all stages."""
-    images = pd.concat([pd.read_parquet(results / "shards" / shard / "table.parquet") for shard in shards])
-    scores = pd.concat([pd.read_parquet(results / "scores" / f"{shard}.parquet") for shard in shards])
-    predictions = pd.concat([pd.read_parquet(results / "predictions" / f"{shard}.parquet") for shard in shards])
+    images = pd.concat([read_part(results / "shards" / shard / "table.parquet") for shard in shards])
+    measured = [
+        "image_id",
+        "masks_sha256",
+        *score_columns(stage.classes),
+        *measured_columns(stage.classes, stage.score),
+    ]
+    scores = pd.concat([read_part(results / "scores" / f"{shard}.parquet", measured) for shard in shards])
+    predictions = pd.concat([read_part(results / "predictions" / f"{shard}.parquet") for shard in shards])
+    check_scored(scores, predictions)
     repeats = range(1, stage.repeats + 1)
     scores = with_repeats(scores, results, shards, repeats)
     if with_folds:
@@ -66,12 +78,21 @@ def run_table(stage: ReportStage, results: Path, shards: Sequence[str], with_fol
     images["status"], images["reason"] = _outcome(images, predictions)
     tidied = predictions.loc[predictions["predicted"], ["image_id", "removed_pixels", "filled_pixels"]]
     images = images.merge(tidied, on="image_id", how="left")
-    return build_report(images, scores, stage.classes, stage.carried, repeats)
+    return build_report(images, scores, stage.classes, stage.carried, repeats, stage.score)
+
+
+def run_groups(stage: ReportStage, table: pd.DataFrame) -> pd.DataFrame:
+    """The content of groups.csv; ``table`` is the report's (:func:`run_table`)."""
+    return group_table(table, stage.classes, stage.score, stage.by, stage.bands, stage.seed)
 
 
 def run_summary(stage: ReportStage, results: Path, table: pd.DataFrame, with_folds: bool) -> dict[str, Any]:
     """The content of summary.json; ``table`` is the report's (:func:`run_table`)."""
-    summary = {"title": stage.title, **summarise(table, stage.classes), "checks": count_findings(table)}
+    summary = {
+        "title": stage.title,
+        **summarise(table, stage.classes, stage.score, stage.seed),
+        "checks": count_findings(table),
+    }
     if stage.repeats > 1:
         summary["repeats"] = spread(table, range(1, stage.repeats + 1))
     if with_folds:

@@ -16,8 +16,11 @@ from segpipe.preprocess.store import pack_bits, write_table
 from segpipe.samples.sample import Sample, mask_inside
 from segpipe.samples.shards import read_table
 from segpipe.score.counts import counts_from_bits
+from segpipe.score.measure import measure, measured_columns
 from segpipe.score.table import score_table
 from segpipe.stages import ScoreStage
+
+SPACING = ["spacing_row_mm", "spacing_column_mm"]
 
 
 def score_shard(stage: ScoreStage, samples: Path, images: Path, predictions: Path, masks: Path, output: Path) -> None:
@@ -28,10 +31,29 @@ def score_shard(stage: ScoreStage, samples: Path, images: Path, predictions: Pat
     scorer = ShardScorer(stage, samples, images, predictions, masks)
     image_ids = scorer.image_ids
     counts = np.zeros((len(image_ids), len(stage.classes) + 1, 4), np.int64)
-    for number, (_, found) in enumerate(track(scorer.counts(), len(image_ids), f"score {samples.stem}")):
-        counts[number] = found
-    write_table(output, score_table(image_ids, counts, list(stage.classes)))
+    measured = {name: np.zeros(len(image_ids)) for name in measured_columns(list(stage.classes), stage.score)}
+    for number, pair in enumerate(track(scorer.pairs(), len(image_ids), f"score {samples.stem}")):
+        counts[number] = pair.counts(len(stage.classes))
+        found = measure(pair.prediction, pair.reference, pair.spacing, list(stage.classes), stage.score)
+        for name, values in measured.items():
+            values[number] = found[name]
+    table = score_table(image_ids, counts, list(stage.classes)).assign(**measured)
+    write_table(output, table.assign(masks_sha256=[scorer.mask_hashes[name] for name in image_ids]))
     logger.info("shard %s: %d images scored", samples.stem, len(image_ids))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image's masks, unsigned (rows, columns) with class ``i`` in bit ``i``; ``spacing`` in mm, None: unknown."""
+
+    image_id: str
+    prediction: np.ndarray
+    reference: np.ndarray
+    spacing: tuple[float, float] | None
+
+    def counts(self, classes: int) -> np.ndarray:
+        """Counts of pixels, int64 (classes + 1, 4)."""
+        return counts_from_bits(self.prediction, self.reference, classes)
 
 
 @dataclass
@@ -45,10 +67,14 @@ class ShardScorer:
     masks: Path
 
     def __post_init__(self) -> None:
-        columns = ["image_id", "status", "rows", "columns"]
+        columns = ["image_id", "status", "rows", "columns", *SPACING]
         facts = pd.read_parquet(self.images, columns=columns).set_index("image_id")
         predicted = pd.read_parquet(self.predictions).query("predicted and not seen").set_index("image_id")
-        self._sizes = {name: (int(rows), int(columns)) for name, _, rows, columns in facts.dropna().itertuples()}
+        sizes = facts.dropna(subset=["rows", "columns"])
+        self._sizes = {name: (int(rows), int(columns)) for name, _, rows, columns, *_ in sizes.itertuples()}
+        spacings = facts[SPACING].dropna().itertuples()
+        self._spacings = {name: (float(row), float(column)) for name, row, column in spacings}
+        self.mask_hashes: dict[Any, str] = predicted["masks_sha256"].to_dict()
         self._forms: dict[Any, Any] = predicted["form"].to_dict()
         wanted = set(facts.index[facts["status"] == "labelled"]) & set(predicted.index)
         self._todo = [sample for sample in read_table(self.samples) if sample.image_id in wanted]
@@ -64,10 +90,15 @@ class ShardScorer:
         Raises:
             InputError: a mask is missing or damaged, or a reference changed since it was preprocessed.
         """
+        for pair in self.pairs(image_ids):
+            yield pair.image_id, pair.counts(len(self.stage.classes))
+
+    def pairs(self, image_ids: Collection[str] | None = None) -> Iterator[Pair]:
+        """As :meth:`counts`, with the masks themselves."""
         for sample in self._todo:
-            if image_ids is None or sample.image_id in image_ids:
-                prediction = self._prediction(sample.image_id)
-                yield sample.image_id, counts_from_bits(prediction, self._reference(sample), len(self.stage.classes))
+            name = sample.image_id
+            if image_ids is None or name in image_ids:
+                yield Pair(name, self._prediction(name), self._reference(sample), self._spacings.get(name))
 
     def _prediction(self, image_id: str) -> np.ndarray:
         return pack_bits(read_masks(self.masks, image_id, self._forms[image_id], self.stage.classes))
