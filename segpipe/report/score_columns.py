@@ -26,7 +26,7 @@ _SCORES = {
     "boundary_iou": "IoU of the rims, which are score.boundary_width wide",
 }
 _NUMBERS = {
-    "relative_area_difference": "area of the prediction over the reference's, less 1; blank: only the latter is empty",
+    "relative_area_difference": "area of the prediction over the reference's, less 1 (blank: only the latter is empty)",
     "hd95": "the larger of the two 95th percentiles of distances between the contours",
     "assd": "mean distance between the contours",
 }
@@ -61,6 +61,6 @@ def _column(metric: str, of: str) -> Column:
         distance, tolerance, unit = found.groups()
         if distance == "nsd":
             text = f"share of both contours at most {tolerance} {unit} from the other one"
-            return Column(name, "score", text + ("; blank: the spacing is unknown" if unit == "mm" else "") + where)
+            return Column(name, "score", text + (" (blank: the spacing is unknown)" if unit == "mm" else "") + where)
         return Column(name, "number", f"{_NUMBERS[distance]}, {_UNITS[unit]}{where}")
     return Column(name, "number", _NUMBERS[metric] + where)

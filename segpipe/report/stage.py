@@ -21,7 +21,7 @@ from segpipe.report.parts import check_scored, read_part
 from segpipe.report.repeats import spread, with_repeats
 from segpipe.report.table import build_report, write_report
 from segpipe.score.aggregate import summarise
-from segpipe.score.groups import group_table
+from segpipe.score.groups import group_table, miou_of_groups
 from segpipe.score.measure import measured_columns
 from segpipe.score.table import score_columns
 from segpipe.stages import PredictStage, ReportStage
@@ -40,7 +40,8 @@ def write_run_report(
     ``with_folds`` is false where a given model was applied and no folds exist.
     """
     table = run_table(stage, results, shards, with_folds)
-    summary = run_summary(stage, results, table, with_folds)
+    groups = run_groups(stage, table)
+    summary = run_summary(stage, results, table, groups, with_folds)
     cases = _cases(table, predict, results, shards)
     write_overview(
         cases,
@@ -51,7 +52,7 @@ def write_run_report(
         mean_miou=summary["metrics"]["miou"]["mean"],
     )
     write_text(results / "summary.json", canonical_json(summary))
-    write_report(run_groups(stage, table), results / "groups.csv")
+    write_report(groups, results / "groups.csv")
     write_report(table, results / "report.csv")
     logger.info("report: %d rows", len(table))
 
@@ -86,13 +87,16 @@ def run_groups(stage: ReportStage, table: pd.DataFrame) -> pd.DataFrame:
     return group_table(table, stage.classes, stage.score, stage.by, stage.bands, stage.seed)
 
 
-def run_summary(stage: ReportStage, results: Path, table: pd.DataFrame, with_folds: bool) -> dict[str, Any]:
-    """The content of summary.json; ``table`` is the report's (:func:`run_table`)."""
+def run_summary(
+    stage: ReportStage, results: Path, table: pd.DataFrame, groups: pd.DataFrame, with_folds: bool
+) -> dict[str, Any]:
+    """The content of summary.json; ``table`` is the report's (:func:`run_table`), ``groups`` those of groups.csv."""
     summary = {
         "title": stage.title,
         **summarise(table, stage.classes, stage.score, stage.seed),
         "checks": count_findings(table),
     }
+    summary["groups"] = miou_of_groups(groups)
     if stage.repeats > 1:
         summary["repeats"] = spread(table, range(1, stage.repeats + 1))
     if with_folds:

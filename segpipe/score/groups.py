@@ -41,8 +41,16 @@ def group_table(
     for name in by:
         for group, inside in groups_of(scored, name, bands).items():
             rows += _rows(scored[inside], name, group, metrics, classes, seed)
-    table = pd.DataFrame(rows, columns=["by", "group", "metric", "images", "patients", *_COLUMNS])
-    return table.astype(dict.fromkeys(_COLUMNS, "float64"))
+    found = pd.DataFrame(rows, columns=["by", "group", "metric", "images", "patients", *_COLUMNS])
+    return found.astype(dict.fromkeys(_COLUMNS, "float64"))
+
+
+def miou_of_groups(groups: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of MIoU of :func:`group_table`, without that of all images, for JSON."""
+    rows = groups[(groups["metric"] == "miou") & (groups["by"] != ALL)]
+    columns = ["by", "group", "images", "patients", "mean", "low", "high"]
+    cells = rows[columns].astype("object").where(rows[columns].notna(), None)
+    return [dict(zip(columns, row, strict=True)) for row in cells.itertuples(index=False)]
 
 
 def groups_of(table: pd.DataFrame, by: str, bands: Mapping[str, Sequence[float]]) -> dict[str, np.ndarray]:
@@ -76,7 +84,7 @@ def _of_column(table: pd.DataFrame, name: str, bands: Mapping[str, Sequence[floa
     numeric = np.array_equal(np.isnan(numbers), cells == "")
     if name in bands and not numeric:
         wrong = cells[np.isnan(numbers) & (cells != "")][0]
-        raise ConfigError(f"report.bands: column {name} holds {wrong!r}, which is no number; remove its bands.")
+        raise ConfigError(f"report.bands: column {name} holds {str(wrong)!r}, which is no number; remove its bands.")
     if numeric and (name in bands or len(np.unique(numbers[~np.isnan(numbers)])) > FEW):
         return _banded(numbers, bands.get(name))
     order = sorted(set(cells) - {""}, key=float if numeric else str)

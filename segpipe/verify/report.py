@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from segpipe.config import canonical_json
-from segpipe.report.stage import run_summary, run_table
+from segpipe.report.stage import run_groups, run_summary, run_table
 from segpipe.report.table import report_cells
 from segpipe.stages import ReportStage
 from segpipe.verify.finding import Finding
@@ -29,7 +29,9 @@ def check_report(run: Run, stage: ReportStage) -> Iterator[list[Finding]]:
     yield [Finding("report", str(path), problem, advice, image_id)] if problem else []
     path = run.folder / "summary.json"
     try:
-        same = path.read_text(encoding="utf-8") == canonical_json(run_summary(stage, run.folder, table, folds))
+        same = path.read_text(encoding="utf-8") == canonical_json(
+            run_summary(stage, run.folder, table, run_groups(stage, table), folds)
+        )
         problem = "" if same else "does not follow from the tables"
     except (OSError, UnicodeDecodeError) as error:
         problem = f"cannot be read ({getattr(error, 'strerror', None) or 'no UTF-8'})"
