@@ -25,7 +25,9 @@ from growth_tables import config_of, make_files, make_predictions, make_stores, 
 from harness import print_machine, print_table
 
 from segpipe.config import Config, canonical_json
-from segpipe.io.predictions import encode_masks, mask_form, write_masks
+from segpipe.io.mask_store import Layout
+from segpipe.io.mask_store.folder import Folder
+from segpipe.io.predictions import mask_form
 from segpipe.preprocess.store import FILES
 from segpipe.report.cases import choose_cases
 
@@ -100,8 +102,8 @@ def make_masks(config: Config, shards: Sequence[str]) -> None:
         facts = pd.read_parquet(config.folder / "shards" / shard / FILES[2]).set_index("image_id").loc[image_id]
         masks = np.zeros((len(config.class_values), int(facts["rows"]), int(facts["columns"])), bool)
         form = mask_form(config.predict.form, config.class_values, True)
-        files = encode_masks(masks, form, config.class_values)
-        write_masks(config.folder / "masks" / shard, image_id, files, form, config.class_values)
+        files = Layout(config.class_values, form).encode_masks(image_id, masks)
+        Folder(config.folder / "masks" / shard).write(files)
 
 
 def exponent(images: Sequence[int], seconds: Sequence[float]) -> float:

@@ -3,14 +3,13 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from segpipe.errors import ImageError, InputError
+from segpipe.io.mask_store import MaskReader
 from segpipe.io.masks.reference import read_reference
-from segpipe.io.predictions import read_masks
 from segpipe.log import logger, track
 from segpipe.preprocess.store import pack_bits, write_table
 from segpipe.samples.sample import Sample, mask_inside
@@ -74,8 +73,8 @@ class ShardScorer:
         self._sizes = {name: (int(rows), int(columns)) for name, _, rows, columns, *_ in sizes.itertuples()}
         spacings = facts[SPACING].dropna().itertuples()
         self._spacings = {name: (float(row), float(column)) for name, row, column in spacings}
-        self.mask_hashes: dict[Any, str] = predicted["masks_sha256"].to_dict()
-        self._forms: dict[Any, Any] = predicted["form"].to_dict()
+        self.mask_hashes: dict[str, str] = predicted["masks_sha256"].to_dict()
+        self._predicted = predicted
         wanted = set(facts.index[facts["status"] == "labelled"]) & set(predicted.index)
         self._todo = [sample for sample in read_table(self.samples) if sample.image_id in wanted]
 
@@ -95,13 +94,12 @@ class ShardScorer:
 
     def pairs(self, image_ids: Collection[str] | None = None) -> Iterator[Pair]:
         """As :meth:`counts`, with the masks themselves."""
-        for sample in self._todo:
-            name = sample.image_id
-            if image_ids is None or name in image_ids:
-                yield Pair(name, self._prediction(name), self._reference(sample), self._spacings.get(name))
-
-    def _prediction(self, image_id: str) -> np.ndarray:
-        return pack_bits(read_masks(self.masks, image_id, self._forms[image_id], self.stage.classes))
+        with MaskReader.of_shard(self.masks, self._predicted, self.stage.classes) as reader:
+            for sample in self._todo:
+                name = sample.image_id
+                if image_ids is None or name in image_ids:
+                    prediction, reference = pack_bits(reader.masks(name)), self._reference(sample)
+                    yield Pair(name, prediction, reference, self._spacings.get(name))
 
     def _reference(self, sample: Sample) -> np.ndarray:
         stage, shape = self.stage, self._sizes[sample.image_id]

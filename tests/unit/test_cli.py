@@ -52,10 +52,10 @@ def test_explain_finds_an_image_of_a_run_by_its_id(tmp_path):
     assert segpipe("explain", "nobody", "--config", str(tmp_path / "c.yaml")).returncode == 4
 
 
-def test_doctor_lists_versions_networks_and_transfer_syntaxes():
+def test_doctor_lists_versions_engines_networks_and_transfer_syntaxes():
     done = segpipe("doctor")
     assert done.returncode == 0, done.stderr
-    for word in ("torch", "unet_strided", "JPEG-LS Lossless", "RLE Lossless", "CPU"):
+    for word in ("torch", "unet_strided", "JPEG-LS Lossless", "RLE Lossless", "CPU", "\n  auto is "):
         assert word in done.stdout
 
 

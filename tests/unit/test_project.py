@@ -27,7 +27,7 @@ LAYERS = [
     {"checks"},
     {"preprocess"},
     {"stages", "samples"},
-    {"io", "log", "gpu", "config_file", "isolation", "trials", "costs"},
+    {"io", "log", "gpu", "config_file", "isolation", "trials", "costs", "installed"},
     {"config", "errors"},
 ]
 WITHOUT_TORCH = [

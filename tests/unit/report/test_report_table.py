@@ -15,16 +15,16 @@ image_id,image,patient,patient_source,site,fold,status,reason,flags,duplicate_of
 miou_foreground,iou_lung,dice_lung,precision_lung,recall_lung,relative_area_difference_lung,reference_empty_lung,prediction_empty_lung,tp_lung,fp_lung,fn_lung,tn_lung,tp_background,fp_background,fn_background,tn_background,iou_background,boundary_iou_lung,\
 hd95_px_lung,assd_px_lung,nsd_2px_lung,hd95_mm_lung,assd_mm_lung,\
 nsd_2mm_lung,components_lung,reference_components_lung,\
-removed_pixels,filled_pixels,notes,format,modality,photometric_interpretation,transfer_syntax,bits_stored,frame,decoded_at,modality_lut,voi,\
+engine,removed_pixels,filled_pixels,notes,format,modality,photometric_interpretation,transfer_syntax,bits_stored,frame,decoded_at,modality_lut,voi,\
 inverted,invert_source,burned_in_annotation,recognizable_visual_features,rows,columns,spacing_row_mm,\
 spacing_column_mm,spacing_source,intensity_method,intensity_low,intensity_high,fit,scale_row,scale_column,pad_top,\
 pad_left,polarity_score,orientation_gain,grey_levels,flat_share,black_share,white_share,mask_outside_field,\
 mask_share_lung,age
 a,images/a.dcm,p1,PatientID,east,1,scored,,polarity; tiny,,b,0.625000,0.500000,0.500000,0.666667,\
 0.666667,0.666667,0,false,false,2,1,1,6,\
-6,1,1,2,0.750000,0.250000,3.5,1.5,0.875000,,,,1,2,7,0,,DICOM,\
+6,1,1,2,0.750000,0.250000,3.5,1.5,0.875000,,,,1,2,torch,7,0,,DICOM,\
 ,,,12,,2,,,true,,NO,,480,,0.1429,,,,,4095,letterbox,0.333333333,,0,16,-0.25,,,,,,,0.256012,63
-b,images/b.png,,,,,quarantined,"cut short, ""half"" is there",,,,,,,,,,,,,,,,,,,,,\
+b,images/b.png,,,,,quarantined,"cut short, ""half"" is there",,,,,,,,,,,,,,,,,,,,,,\
 ,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,
 """
 
@@ -61,6 +61,7 @@ def images() -> pd.DataFrame:
             "scale_row": 1 / 3,
             "pad_top": 0,
             "pad_left": 16,
+            "engine": "torch",
             "removed_pixels": 7.0,
             "filled_pixels": 0.0,
             "carried:age": "63",
