@@ -160,7 +160,7 @@ def stage_configs(config: Config, carried: list[str]) -> dict[str, Section]:
             checks=config.checks.of_duplicates(),
             folds=config.folds,
         ),
-        "score": ScoreStage(**read, score=config.score),
+        "score": ScoreStage(**read, score=_measured(config)),
         "report": ReportStage(
             title=config.report.title,
             checks=config.checks,
@@ -168,12 +168,18 @@ def stage_configs(config: Config, carried: list[str]) -> dict[str, Section]:
             carried=carried,
             repeats=1 if config.model.weights else config.train.repeats,
             seed=config.seed,
-            score=config.score,
+            score=_measured(config),
             by=config.report.by,
             bands=config.report.bands,
         ),
         **_of_trials(config),
     }
+
+
+def _measured(config: Config) -> Score:
+    """The section ``score``; without probabilities there is no calibration."""
+    kept = config.predict.probabilities != "none"
+    return config.score.model_copy(update={"calibration": config.score.calibration and kept})
 
 
 def _of_trials(config: Config) -> dict[str, Section]:

@@ -73,7 +73,10 @@ class Score(Section):
     boundary_width: float = Field(
         0.02, gt=0, le=1, description="boundary IoU: width of a rim as a share of the image's diagonal"
     )
-    components: bool = Field(True, description="numbers of pieces of each class")
+    calibration: bool = Field(
+        True, description="Brier score and expected calibration error, where predict.probabilities keeps them"
+    )
+    components: bool = Field(True, description="numbers of pieces of each class in the reference")
 
     @field_validator("tolerances_px", "tolerances_mm")
     @classmethod

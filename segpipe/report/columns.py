@@ -84,12 +84,30 @@ _MEASURES = (
 )
 
 
+_QUALITY = {
+    "components": "pieces of the prediction",
+    "predicted_share": "share of the image that the prediction covers",
+    "predicted_area_z": "robust z score of that among all predictions, on a logarithmic scale (blank: fewer than 10)",
+    "entropy": "mean entropy of the probabilities in bits: 0 sure, 1 at a loss",
+    "disagreement": "1 less the mean Dice of each two models' masks (blank: one model)",
+}
+
+
 def repeat_columns(repeats: Sequence[int | str]) -> list[Column]:
     """What single seeds reach, each alone; nothing where there is one."""
     if len(repeats) < 2:
         return []
     alone = [Column(f"miou_repeat_{repeat}", "score", f"miou of the mask of seed {repeat} alone") for repeat in repeats]
     return [*alone, Column("miou_repeats_sd", "score", "standard deviation of these over the seeds")]
+
+
+def quality_columns(classes: Sequence[str]) -> list[Column]:
+    """What is known of each predicted mask without its reference (docs/metrics.md)."""
+    return [
+        Column(f"{fact}_{name}", "integer" if fact == "components" else "number", f"{_QUALITY[fact]}, class {name}")
+        for fact in _QUALITY
+        for name in classes
+    ]
 
 
 def report_columns(
@@ -115,7 +133,16 @@ def report_columns(
         for name in classes
     ]
     scores = score_columns_of(classes, score)
-    columns = [*_IDENTITY, *scores, *repeat_columns(repeats), *_TIDIED, *_READING, *_MEASURES, *areas]
+    columns = [
+        *_IDENTITY,
+        *scores,
+        *repeat_columns(repeats),
+        *quality_columns(classes),
+        *_TIDIED,
+        *_READING,
+        *_MEASURES,
+        *areas,
+    ]
     taken = {column.name for column in columns}
     for name in carried:
         header = name if name not in taken else f"carried:{name}"

@@ -13,7 +13,6 @@ _COUNTS = {
     "fp": "pixels in the prediction only",
     "fn": "pixels in the reference only",
     "tn": "pixels in neither",
-    "components": "pieces of the prediction",
     "reference_components": "pieces of the reference",
 }
 _SCORES = {
@@ -23,6 +22,8 @@ _SCORES = {
     "dice": "Dice similarity coefficient",
     "precision": "share of the prediction that is in the reference",
     "recall": "share of the reference that is in the prediction",
+    "brier": "Brier score: mean squared difference of probability and reference",
+    "ece": "expected calibration error: mean difference of probability and frequency, 15 bins",
     "boundary_iou": "IoU of the rims, which are score.boundary_width wide",
 }
 _NUMBERS = {

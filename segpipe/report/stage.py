@@ -18,6 +18,7 @@ from segpipe.preprocess.store import open_store, pack_bits
 from segpipe.report.cases import Case, choose_cases
 from segpipe.report.overview import write_overview
 from segpipe.report.parts import check_scored, read_part
+from segpipe.report.quality import correlations, with_quality
 from segpipe.report.repeats import spread, with_repeats
 from segpipe.report.table import build_report, write_report
 from segpipe.score.aggregate import summarise
@@ -79,6 +80,7 @@ def run_table(stage: ReportStage, results: Path, shards: Sequence[str], with_fol
     images["status"], images["reason"] = _outcome(images, predictions)
     tidied = predictions.loc[predictions["predicted"], ["image_id", "engine", "removed_pixels", "filled_pixels"]]
     images = images.merge(tidied, on="image_id", how="left")
+    images = with_quality(images, predictions, stage.classes)
     return build_report(images, scores, stage.classes, stage.carried, repeats, stage.score)
 
 
@@ -96,6 +98,7 @@ def run_summary(
         **summarise(table, stage.classes, stage.score, stage.seed),
         "checks": count_findings(table),
     }
+    summary["quality"] = correlations(table, stage.classes)
     summary["groups"] = miou_of_groups(groups)
     if stage.repeats > 1:
         summary["repeats"] = spread(table, range(1, stage.repeats + 1))

@@ -1,12 +1,13 @@
 """What is measured on masks beside the counts of pixels, as columns of the score table."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 
 from segpipe.config import Score
 from segpipe.score.boundary import boundary_iou, rim_width
+from segpipe.score.calibration import brier_score, expected_calibration_error
 from segpipe.score.components import count_components
 from segpipe.score.crop import class_pair
 from segpipe.score.surface import contour, largest_distance, surface_distances
@@ -23,7 +24,8 @@ def measured_metrics(score: Score) -> list[str]:
     return [
         *(["boundary_iou"] if score.boundary_iou else []),
         *(surface if score.surface else []),
-        *(["components", "reference_components"] if score.components else []),
+        *(["brier", "ece"] if score.calibration else []),
+        *(["reference_components"] if score.components else []),
     ]
 
 
@@ -43,10 +45,12 @@ def measure(
     spacing: tuple[float, float] | None,
     classes: Sequence[str],
     score: Score,
+    probability: Callable[[int], np.ndarray] | None = None,
 ) -> dict[str, float]:
     """:func:`measured_columns` of one image; distances in mm are NaN where ``spacing`` (row, column) is unknown.
 
-    The masks are unsigned (rows, columns) with class ``i`` in bit ``i``.
+    The masks are unsigned (rows, columns) with class ``i`` in bit ``i``; ``probability`` gives that of class ``i``,
+    float (rows, columns), and calibration is NaN without it.
     """
     shape = (prediction_bits.shape[0], prediction_bits.shape[1])
     found: dict[str, float] = {}
@@ -57,11 +61,20 @@ def measure(
             of_class["boundary_iou"] = boundary_iou(prediction, reference, rim_width(shape, score.boundary_width))
         if score.surface:
             of_class |= _surface(prediction, reference, shape, spacing, score)
+        if score.calibration and probability:
+            of_class |= _calibration(probability(index), reference_bits, index)
         if score.components:
-            of_class["components"] = count_components(prediction)
             of_class["reference_components"] = count_components(reference)
         found |= {column_name(metric, name): value for metric, value in of_class.items()}
-    return {column: found[column] for column in measured_columns(classes, score)}
+    return {column: found.get(column, float("nan")) for column in measured_columns(classes, score)}
+
+
+def _calibration(probability: np.ndarray, reference_bits: np.ndarray, index: int) -> dict[str, float]:
+    reference = (reference_bits & reference_bits.dtype.type(1 << index)) != 0
+    return {
+        "brier": brier_score(probability, reference),
+        "ece": expected_calibration_error(probability, reference),
+    }
 
 
 def _of_unit(unit: Unit, tolerances: Sequence[float]) -> list[str]:

@@ -9,6 +9,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+FACTS = ("components", "predicted_share", "entropy", "disagreement")  # of each class, from prediction
+
 
 def mean_entropy(probability: np.ndarray) -> float:
     """Mean entropy of a class's probability over the pixels, in bits: 0 where all is sure, 1 where nothing is.

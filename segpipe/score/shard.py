@@ -1,7 +1,8 @@
 """The score stage: a shard's masks against their references, at the original resolution."""
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from segpipe.errors import ImageError, InputError
 from segpipe.io.mask_store import MaskReader
 from segpipe.io.masks.reference import read_reference
 from segpipe.log import logger, track
+from segpipe.preprocess.geometry import Geometry
+from segpipe.preprocess.probabilities import at_original_size
 from segpipe.preprocess.store import pack_bits, write_table
 from segpipe.samples.sample import Sample, mask_inside
 from segpipe.samples.shards import read_table
@@ -33,11 +36,11 @@ def score_shard(stage: ScoreStage, samples: Path, images: Path, predictions: Pat
     measured = {name: np.zeros(len(image_ids)) for name in measured_columns(list(stage.classes), stage.score)}
     for number, pair in enumerate(track(scorer.pairs(), len(image_ids), f"score {samples.stem}")):
         counts[number] = pair.counts(len(stage.classes))
-        found = measure(pair.prediction, pair.reference, pair.spacing, list(stage.classes), stage.score)
+        both = pair.prediction, pair.reference
+        found = measure(*both, pair.spacing, list(stage.classes), stage.score, pair.probability)
         for name, values in measured.items():
             values[number] = found[name]
-    table = score_table(image_ids, counts, list(stage.classes)).assign(**measured)
-    write_table(output, table.assign(masks_sha256=[scorer.mask_hashes[name] for name in image_ids]))
+    write_table(output, score_table(image_ids, counts, list(stage.classes)).assign(**measured))
     logger.info("shard %s: %d images scored", samples.stem, len(image_ids))
 
 
@@ -49,6 +52,7 @@ class Pair:
     prediction: np.ndarray
     reference: np.ndarray
     spacing: tuple[float, float] | None
+    probability: Callable[[int], np.ndarray]  # of class i at the original size, float32 (rows, columns)
 
     def counts(self, classes: int) -> np.ndarray:
         """Counts of pixels, int64 (classes + 1, 4)."""
@@ -66,14 +70,13 @@ class ShardScorer:
     masks: Path
 
     def __post_init__(self) -> None:
-        columns = ["image_id", "status", "rows", "columns", *SPACING]
-        facts = pd.read_parquet(self.images, columns=columns).set_index("image_id")
+        names = {"image_id", "status", *SPACING, *(field.name for field in fields(Geometry))}
+        facts = pd.read_parquet(self.images, columns=sorted(names)).set_index("image_id")
         predicted = pd.read_parquet(self.predictions).query("predicted and not seen").set_index("image_id")
-        sizes = facts.dropna(subset=["rows", "columns"])
-        self._sizes = {name: (int(rows), int(columns)) for name, _, rows, columns, *_ in sizes.itertuples()}
+        known = facts.dropna(subset=["rows", "columns"])
+        self._geometries = {str(name): Geometry.of_row(row.to_dict()) for name, row in known.iterrows()}
         spacings = facts[SPACING].dropna().itertuples()
         self._spacings = {name: (float(row), float(column)) for name, row, column in spacings}
-        self.mask_hashes: dict[str, str] = predicted["masks_sha256"].to_dict()
         self._predicted = predicted
         wanted = set(facts.index[facts["status"] == "labelled"]) & set(predicted.index)
         self._todo = [sample for sample in read_table(self.samples) if sample.image_id in wanted]
@@ -99,10 +102,16 @@ class ShardScorer:
                 name = sample.image_id
                 if image_ids is None or name in image_ids:
                     prediction, reference = pack_bits(reader.masks(name)), self._reference(sample)
-                    yield Pair(name, prediction, reference, self._spacings.get(name))
+                    probability = partial(self._probability, reader, name)
+                    yield Pair(name, prediction, reference, self._spacings.get(name), probability)
+
+    def _probability(self, reader: MaskReader, image_id: str, index: int) -> np.ndarray:
+        square = reader.probabilities(image_id)[index : index + 1]
+        return np.asarray(at_original_size(square, self._geometries[image_id])[0])
 
     def _reference(self, sample: Sample) -> np.ndarray:
-        stage, shape = self.stage, self._sizes[sample.image_id]
+        stage, geometry = self.stage, self._geometries[sample.image_id]
+        shape = (geometry.rows, geometry.columns)
         try:
             files = {name: mask_inside(stage.root, path, stage.links) for name, path in sample.masks.items()}
             return read_reference(files, stage.classes, shape, stage.missing_mask, stage.root).bits

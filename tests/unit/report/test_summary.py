@@ -10,7 +10,7 @@ from segpipe.report.summary import summary_text
 from segpipe.score.aggregate import summarise
 from segpipe.score.table import score_table
 
-COUNTED = Score(surface=False, boundary_iou=False, components=False)
+COUNTED = Score(surface=False, boundary_iou=False, calibration=False, components=False)
 COUNTS = np.array([[[2, 1, 1, 6], [6, 1, 1, 2]], [[4, 0, 0, 6], [6, 0, 0, 4]]])
 
 GOLDEN = """\

@@ -10,7 +10,7 @@ from segpipe.score.distribution import metric_columns, of_images, pooled
 from segpipe.score.groups import group_table, groups_of, miou_of_groups
 from segpipe.score.table import score_table
 
-COUNTED = Score(surface=False, boundary_iou=False, components=False)
+COUNTED = Score(surface=False, boundary_iou=False, calibration=False, components=False)
 
 
 def report(images: int = 24) -> pd.DataFrame:

@@ -18,7 +18,7 @@ fn_lung fn_heart tn_lung tn_heart tp_background fp_background fn_background tn_b
 iou_background
 """
 # Images a, b, c; classes lung and heart, then the background; tp, fp, fn, tn.
-COUNTED = Score(surface=False, boundary_iou=False, components=False)
+COUNTED = Score(surface=False, boundary_iou=False, calibration=False, components=False)
 COUNTS = np.array(
     [
         [[2, 1, 1, 6], [5, 0, 0, 5], [3, 0, 1, 6]],

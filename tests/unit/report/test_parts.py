@@ -1,0 +1,47 @@
+"""Tables that do not belong together, and shards that are missing."""
+
+import pandas as pd
+import pytest
+
+from segpipe.errors import InputError
+from segpipe.preprocess.store import write_table
+from segpipe.report.parts import check_scored, read_part
+from tests.conftest import PROJECT
+
+
+def test_a_missing_shard_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(InputError, match=r"0003\.parquet is missing, so the report would lack a shard"):
+        read_part(tmp_path / "scores/0003.parquet")
+
+
+def test_a_damaged_shard_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "0003.parquet").write_bytes(b"PAR1 no table")
+    with pytest.raises(InputError, match=r"0003\.parquet cannot be read"):
+        read_part(tmp_path / "0003.parquet")
+
+
+def test_a_class_that_was_renamed_is_an_error_that_says_what_to_do(tmp_path):
+    write_table(tmp_path / "0.parquet", pd.DataFrame({"image_id": ["a"], "iou_lung": [0.5]}))
+    assert read_part(tmp_path / "0.parquet", ["iou_lung"])["iou_lung"].tolist() == [0.5]
+    with pytest.raises(InputError, match="no column 'iou_lungs'.*other classes.*Delete it"):
+        read_part(tmp_path / "0.parquet", ["image_id", "iou_lungs"])
+
+
+@pytest.mark.parametrize(("predicted", "seen"), [(False, False), (True, True)])
+def test_scores_of_what_may_not_be_scored_are_refused(predicted, seen):
+    scores = pd.DataFrame({"image_id": ["a", "b"]})
+    predictions = pd.DataFrame({"image_id": ["a", "b"], "predicted": [True, predicted], "seen": [False, seen]})
+    with pytest.raises(InputError, match="1 of 2 images have scores.*'b'.*different models or runs"):
+        check_scored(scores, predictions)
+    check_scored(scores[:1], predictions)
+
+
+def test_nothing_reads_a_report_back_that_somebody_may_have_edited():
+    """`verify` compares its bytes with those that the tables give; everything else starts from the tables."""
+    readers = [
+        path.name
+        for path in (PROJECT / "segpipe").rglob("*.py")
+        for line in path.read_text().splitlines()
+        if "report.csv" in line and ("read" in line or "open(" in line)
+    ]
+    assert readers == []
