@@ -32,17 +32,16 @@ def read_part(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def check_scored(scores: pd.DataFrame, predictions: pd.DataFrame) -> None:
-    """Each score must be that of the mask that is there now, and of one that may be scored.
+    """Each score must be that of a mask that may be scored.
 
     Raises:
-        InputError: an image's mask is another one by now, nothing predicted it, or only a model that knows it.
+        InputError: an image is scored though nothing predicted it, or only a model that knows it.
     """
-    honest = predictions[predictions["predicted"] & ~predictions["seen"]]
-    masks = honest.set_index("image_id")["masks_sha256"].reindex(scores["image_id"])
-    wrong = scores.loc[masks.to_numpy() != scores["masks_sha256"].to_numpy(), "image_id"]
+    honest = predictions.loc[predictions["predicted"] & ~predictions["seen"], "image_id"]
+    wrong = scores.loc[~scores["image_id"].isin(honest), "image_id"]
     if len(wrong):
         raise InputError(
-            f"{len(wrong)} of {len(scores)} images have scores of other masks than those that are there, the first "
+            f"{len(wrong)} of {len(scores)} images have scores but no mask that may be scored, the first "
             f"{wrong.iloc[0]!r}: scores and predictions are of different models or runs. Delete the folder scores and "
             "run snakemake: everything is scored again."
         )

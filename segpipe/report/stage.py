@@ -63,7 +63,6 @@ def run_table(stage: ReportStage, results: Path, shards: Sequence[str], with_fol
     images = pd.concat([read_part(results / "shards" / shard / "table.parquet") for shard in shards])
     measured = [
         "image_id",
-        "masks_sha256",
         *score_columns(stage.classes),
         *measured_columns(stage.classes, stage.score),
     ]

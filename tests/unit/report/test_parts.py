@@ -23,7 +23,7 @@ def test_a_damaged_shard_is_an_error_that_names_it(tmp_path):
 def test_a_class_that_was_renamed_is_an_error_that_says_what_to_do(tmp_path):
     write_table(tmp_path / "0.parquet", pd.DataFrame({"image_id": ["a"], "iou_lung": [0.5]}))
     assert read_part(tmp_path / "0.parquet", ["iou_lung"])["iou_lung"].tolist() == [0.5]
-    with pytest.raises(InputError, match="no column 'iou_lungs'.*other classes.*Delete it"):
+    with pytest.raises(InputError, match=r"no column 'iou_lungs'.*other classes.*Delete it"):
         read_part(tmp_path / "0.parquet", ["image_id", "iou_lungs"])
 
 
@@ -31,7 +31,7 @@ def test_a_class_that_was_renamed_is_an_error_that_says_what_to_do(tmp_path):
 def test_scores_of_what_may_not_be_scored_are_refused(predicted, seen):
     scores = pd.DataFrame({"image_id": ["a", "b"]})
     predictions = pd.DataFrame({"image_id": ["a", "b"], "predicted": [True, predicted], "seen": [False, seen]})
-    with pytest.raises(InputError, match="1 of 2 images have scores.*'b'.*different models or runs"):
+    with pytest.raises(InputError, match=r"1 of 2 images have scores.*'b'.*different models or runs"):
         check_scored(scores, predictions)
     check_scored(scores[:1], predictions)
 
