@@ -137,7 +137,9 @@ def read_sample(
         return None, quarantined(sample, reason(error))
     row["patient"], row["patient_source"] = _patient(sample, data["radiograph"].patient_id, salt)
     row["status"] = "labelled" if "mask" in data else "unlabelled"
-    row["recipe"] = recipe(settings, sample.invert, data["sha256"], data.get("mask_sha256", {}))
+    masks = data.get("mask_sha256", {})
+    row["mask_sha256"] = " ".join(value for _, value in sorted(masks.items()))
+    row["recipe"] = recipe(settings, sample.invert, data["sha256"], masks)
     row["salt_key"] = salt_key(salt)
     return data, row
 

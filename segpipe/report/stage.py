@@ -17,9 +17,9 @@ from segpipe.preprocess.geometry import Geometry, fit_mask
 from segpipe.preprocess.store import open_store, pack_bits
 from segpipe.report.cases import Case, choose_cases
 from segpipe.report.overview import write_overview
-from segpipe.report.parts import check_scored, read_part
 from segpipe.report.quality import correlations, with_quality
 from segpipe.report.repeats import spread, with_repeats
+from segpipe.report.sources import check_scored, read_images, read_predictions, read_scores
 from segpipe.report.table import build_report, write_report
 from segpipe.score.aggregate import summarise
 from segpipe.score.groups import group_table, miou_of_groups
@@ -60,14 +60,9 @@ def write_run_report(
 
 def run_table(stage: ReportStage, results: Path, shards: Sequence[str], with_folds: bool) -> pd.DataFrame:
     """The report's table (:func:`segpipe.report.table.build_report`) from the tables of all stages."""
-    images = pd.concat([read_part(results / "shards" / shard / "table.parquet") for shard in shards])
-    measured = [
-        "image_id",
-        *score_columns(stage.classes),
-        *measured_columns(stage.classes, stage.score),
-    ]
-    scores = pd.concat([read_part(results / "scores" / f"{shard}.parquet", measured) for shard in shards])
-    predictions = pd.concat([read_part(results / "predictions" / f"{shard}.parquet") for shard in shards])
+    images, predictions = read_images(stage, results, shards), read_predictions(stage, results, shards)
+    measured = [*score_columns(stage.classes), *measured_columns(stage.classes, stage.score)]
+    scores = read_scores(results, shards, ["image_id", *measured])
     check_scored(scores, predictions)
     repeats = range(1, stage.repeats + 1)
     scores = with_repeats(scores, results, shards, repeats)

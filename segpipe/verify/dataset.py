@@ -1,9 +1,9 @@
 """Whether the dataset's table still belongs to the shards, and to its fingerprint."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 
+from segpipe.dataset import content_fingerprint
 from segpipe.preprocess.store import FILES
 from segpipe.verify.finding import Finding, UnreadableError
 from segpipe.verify.run import Run, read_columns
@@ -19,9 +19,7 @@ def check_dataset(run: Run) -> Iterator[list[Finding]]:
     )
     path = folder / "dataset.parquet"
     images = read_columns(path, [*CONTENT, "fold", "shard"], "dataset", advice)
-    labelled = images[images["status"] == "labelled"]
-    lines = labelled["image_id"] + " " + labelled["content"] + " " + labelled["fold"]
-    found = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    found = content_fingerprint(images[images["status"] == "labelled"])
     try:
         wanted = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -5,26 +5,17 @@ import pytest
 
 from segpipe.errors import InputError
 from segpipe.preprocess.store import write_table
-from segpipe.report.parts import check_scored, read_part
+from segpipe.report.sources import check_scored, read_scores
 from tests.conftest import PROJECT
 
 
-def test_a_missing_shard_is_an_error_that_names_it(tmp_path):
-    with pytest.raises(InputError, match=r"0003\.parquet is missing, so the report would lack a shard"):
-        read_part(tmp_path / "scores/0003.parquet")
-
-
-def test_a_damaged_shard_is_an_error_that_names_it(tmp_path):
-    (tmp_path / "0003.parquet").write_bytes(b"PAR1 no table")
-    with pytest.raises(InputError, match=r"0003\.parquet cannot be read"):
-        read_part(tmp_path / "0003.parquet")
-
-
 def test_a_class_that_was_renamed_is_an_error_that_says_what_to_do(tmp_path):
-    write_table(tmp_path / "0.parquet", pd.DataFrame({"image_id": ["a"], "iou_lung": [0.5]}))
-    assert read_part(tmp_path / "0.parquet", ["iou_lung"])["iou_lung"].tolist() == [0.5]
-    with pytest.raises(InputError, match=r"no column 'iou_lungs'.*other classes.*Delete it"):
-        read_part(tmp_path / "0.parquet", ["image_id", "iou_lungs"])
+    write_table(tmp_path / "scores/0.parquet", pd.DataFrame({"image_id": ["a"], "iou_lung": [0.5]}))
+    assert read_scores(tmp_path, ["0"], ["iou_lung"])["iou_lung"].tolist() == [0.5]
+    with pytest.raises(InputError, match=r"no column iou_lungs.*other classes.*Delete it"):
+        read_scores(tmp_path, ["0"], ["image_id", "iou_lungs"])
+    with pytest.raises(InputError, match=r"1\.parquet is missing.*every shard"):
+        read_scores(tmp_path, ["0", "1"], ["image_id"])
 
 
 @pytest.mark.parametrize(("predicted", "seen"), [(False, False), (True, True)])
