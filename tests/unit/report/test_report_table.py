@@ -25,7 +25,7 @@ a,images/a.dcm,p1,PatientID,east,1,scored,,polarity; tiny,,b,0.625000,0.500000,0
 0.666667,0.666667,0,false,false,2,1,1,6,\
 6,1,1,2,0.750000,0.250000,3.5,1.5,0.875000,,,,,,2,1,0.25,,,,torch,7,0,,DICOM,\
 ,,,12,,2,,,true,,NO,,480,,0.1429,,,,,4095,letterbox,0.333333333,,0,16,-0.25,,,,,,,0.256012,63
-b,images/b.png,,,,,quarantined,"cut short, ""half"" is there",,,,,,,,,,,,,,,,,,,,,,,,,,,\
+b,images/b.png,,,,,quarantined,"cut short, ""half"" is there",,,,,,,,,,,,,,,,,,,,,,,,,,,,\
 ,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,
 """
 

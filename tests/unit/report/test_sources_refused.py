@@ -6,7 +6,6 @@ import pytest
 from segpipe.errors import InputError
 from segpipe.preprocess.store import write_table
 from segpipe.report.sources import check_scored, read_scores
-from tests.conftest import PROJECT
 
 
 def test_a_class_that_was_renamed_is_an_error_that_says_what_to_do(tmp_path):
@@ -25,14 +24,3 @@ def test_scores_of_what_may_not_be_scored_are_refused(predicted, seen):
     with pytest.raises(InputError, match=r"1 of 2 images have scores.*'b'.*different models or runs"):
         check_scored(scores, predictions)
     check_scored(scores[:1], predictions)
-
-
-def test_nothing_reads_a_report_back_that_somebody_may_have_edited():
-    """`verify` compares its bytes with those that the tables give; everything else starts from the tables."""
-    readers = [
-        path.name
-        for path in (PROJECT / "segpipe").rglob("*.py")
-        for line in path.read_text().splitlines()
-        if "report.csv" in line and ("read" in line or "open(" in line)
-    ]
-    assert readers == []
