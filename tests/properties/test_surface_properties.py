@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 from scipy import ndimage
@@ -12,6 +12,7 @@ from segpipe.score.boundary import boundary_iou
 from segpipe.score.surface import contour, largest_distance, surface_distances
 from tests.unit.score.masks import blobs
 
+FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SPACINGS = st.tuples(*[st.sampled_from([0.1, 0.143, 0.5, 1.0, 3.0])] * 2)
 SOME = nps.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 1)).filter(np.any)
 
@@ -22,6 +23,7 @@ def pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     return first, draw(nps.arrays(np.uint8, first.shape, elements=st.integers(0, 1)).filter(np.any))
 
 
+@FEW
 @given(pairs(), SPACINGS)
 def test_every_distance_is_the_smallest_of_all_pairs(
     masks: tuple[np.ndarray, np.ndarray], spacing: tuple[float, float]
@@ -33,6 +35,7 @@ def test_every_distance_is_the_smallest_of_all_pairs(
     np.testing.assert_allclose(found.of_reference, all_pairs.min(axis=0), rtol=1e-9, atol=1e-12)
 
 
+@FEW
 @given(pairs(), SPACINGS, st.floats(0.05, 5))
 def test_scores_stay_in_their_ranges_and_do_not_care_which_mask_comes_first(
     masks: tuple[np.ndarray, np.ndarray], spacing: tuple[float, float], tolerance: float
@@ -44,6 +47,7 @@ def test_scores_stay_in_their_ranges_and_do_not_care_which_mask_comes_first(
     assert 0 <= there.nsd(tolerance) == back.nsd(tolerance) <= there.nsd(2 * tolerance) <= 1
 
 
+@FEW
 @given(pairs(), st.sampled_from([0.1, 0.25, 0.143]))
 def test_square_pixels_of_any_size_scale_distances_and_nothing_else(
     masks: tuple[np.ndarray, np.ndarray], spacing: float
@@ -54,6 +58,7 @@ def test_square_pixels_of_any_size_scale_distances_and_nothing_else(
     assert mm.nsd(2 * spacing) == pixels.nsd(2)
 
 
+@FEW
 @given(pairs(), st.integers(1, 5))
 def test_boundary_iou_is_one_for_the_same_masks_and_iou_where_all_is_rim(
     masks: tuple[np.ndarray, np.ndarray], width: int
@@ -108,6 +113,7 @@ def test_outlines_weighed_by_length_give_about_the_same(
         assert abs(gaps[2]) <= nsd
 
 
+@FEW
 @given(pairs())
 def test_eroded_masks_have_the_same_rims_as_distances_in_steps(masks: tuple[np.ndarray, np.ndarray]) -> None:
     """A chessboard's distance to the outside is the number of erosions a pixel survives."""
