@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from segpipe.config import Score
 from segpipe.phantom import phantom_arrays
 from segpipe.report.columns import report_columns
 from segpipe.report.html.page import page
@@ -18,6 +19,7 @@ from segpipe.report.html.run_facts import read_facts
 from segpipe.report.html.shown import choose_shown, draw
 from segpipe.report.table import build_report
 from segpipe.score.aggregate import summarise
+from segpipe.score.measure import measured_columns
 from segpipe.score.table import score_table
 from segpipe.stages import ReportStage
 
@@ -41,7 +43,8 @@ def made_up(images: int) -> pd.DataFrame:
     facts = pd.DataFrame({"image_id": ids})
     for column in report_columns(CLASSES, ["age", "finding"]):
         if column.name not in scores and column.name not in facts:
-            facts[column.name] = _cells(column.name, column.kind, images, rng)
+            measured = column.name in measured_columns(CLASSES, Score())
+            (scores if measured else facts)[column.name] = _cells(column.name, column.kind, images, rng)
     return build_report(
         facts.rename(columns={"age": "carried:age", "finding": "carried:finding"}), scores, CLASSES, ["age", "finding"]
     )
@@ -78,7 +81,7 @@ def main() -> None:
     stage = ReportStage.model_validate(
         {"title": "Many", "checks": {}, "classes": CLASSES, "carried": ["age", "finding"]}
     )
-    summary = {"title": "Many", **summarise(table, CLASSES)}
+    summary = {"title": "Many", **summarise(table, CLASSES, Score())}
     summary["checks"] = {"flagged": 0, "flags": {}, "duplicates": 0, "near_duplicates": 0}
     before, memory = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     shown = []

@@ -21,6 +21,7 @@ from segpipe.config import (
     Predict,
     Preprocess,
     Raster,
+    Score,
     Section,
     Train,
     canonical_json,
@@ -89,6 +90,8 @@ class PredictStage(Section):
 class ScoreStage(ReadStage):
     """Comparing masks at the original resolution."""
 
+    score: Score = Score()
+
 
 class ReportStage(Section):
     """Tables and pictures at the end."""
@@ -101,6 +104,9 @@ class ReportStage(Section):
     seed: int = 0
     language: Literal["en", "zh"] = "en"
     cases: int = 24
+    score: Score = Score()
+    by: list[str] = []
+    bands: dict[str, list[float]] = {}
 
 
 class ComparedVariant(Section):
@@ -156,7 +162,7 @@ def stage_configs(config: Config, carried: list[str]) -> dict[str, Section]:
             checks=config.checks.of_duplicates(),
             folds=config.folds,
         ),
-        "score": ScoreStage(**read),
+        "score": ScoreStage(**read, score=_measured(config)),
         "report": ReportStage(
             title=config.report.title,
             checks=config.checks,
@@ -166,9 +172,18 @@ def stage_configs(config: Config, carried: list[str]) -> dict[str, Section]:
             seed=config.seed,
             language=config.report.language,
             cases=config.report.cases,
+            score=_measured(config),
+            by=config.report.by,
+            bands=config.report.bands,
         ),
         **_of_trials(config),
     }
+
+
+def _measured(config: Config) -> Score:
+    """The section ``score``; without probabilities there is no calibration."""
+    kept = config.predict.probabilities != "none"
+    return config.score.model_copy(update={"calibration": config.score.calibration and kept})
 
 
 def _of_trials(config: Config) -> dict[str, Section]:

@@ -1,4 +1,4 @@
-"""The report stage: all shards' tables become report.csv, summary.json, overview.png and report.html."""
+"""The report stage: all shards' tables become report.csv, summary.json, groups.csv, overview.png and report.html."""
 
 import json
 from collections.abc import Sequence
@@ -15,10 +15,13 @@ from segpipe.report.cases import Case, choose_cases
 from segpipe.report.html import write_page
 from segpipe.report.overview import write_overview
 from segpipe.report.pictures import read_pictures
+from segpipe.report.quality import correlations, with_quality
 from segpipe.report.repeats import spread, with_repeats
-from segpipe.report.sources import read_images, read_predictions, read_scores
+from segpipe.report.sources import check_scored, read_images, read_predictions, read_scores
 from segpipe.report.table import build_report, write_report
 from segpipe.score.aggregate import summarise
+from segpipe.score.groups import group_table, miou_of_groups
+from segpipe.score.measure import measured_columns
 from segpipe.score.table import score_columns
 from segpipe.stages import PredictStage, ReportStage
 
@@ -36,7 +39,8 @@ def write_run_report(
     ``with_folds`` is false where a given model was applied and no folds exist.
     """
     table = run_table(stage, results, shards, with_folds)
-    summary = run_summary(stage, results, table, with_folds)
+    groups = run_groups(stage, table)
+    summary = run_summary(stage, results, table, groups, with_folds)
     cases = _cases(table, predict, results, shards)
     write_overview(
         cases,
@@ -47,6 +51,7 @@ def write_run_report(
         mean_miou=summary["metrics"]["miou"]["mean"],
     )
     write_text(results / "summary.json", canonical_json(summary))
+    write_report(groups, results / "groups.csv")
     write_report(table, results / "report.csv")
     write_page(stage, predict, results, shards, table, summary)
     logger.info("report: %d rows", len(table))
@@ -54,8 +59,10 @@ def write_run_report(
 
 def run_table(stage: ReportStage, results: Path, shards: Sequence[str], with_folds: bool) -> pd.DataFrame:
     """The report's table (:func:`segpipe.report.table.build_report`) from the tables of all stages."""
-    images, predictions = read_images(stage, results, shards), read_predictions(results, shards)
-    scores = read_scores(results, shards, ["image_id", *score_columns(stage.classes)])
+    images, predictions = read_images(stage, results, shards), read_predictions(stage, results, shards)
+    measured = [*score_columns(stage.classes), *measured_columns(stage.classes, stage.score)]
+    scores = read_scores(results, shards, ["image_id", *measured])
+    check_scored(scores, predictions)
     repeats = range(1, stage.repeats + 1)
     scores = with_repeats(scores, results, shards, repeats)
     if with_folds:
@@ -66,12 +73,26 @@ def run_table(stage: ReportStage, results: Path, shards: Sequence[str], with_fol
     images["status"], images["reason"] = _outcome(images, predictions)
     tidied = predictions.loc[predictions["predicted"], ["image_id", "engine", "removed_pixels", "filled_pixels"]]
     images = images.merge(tidied, on="image_id", how="left")
-    return build_report(images, scores, stage.classes, stage.carried, repeats)
+    images = with_quality(images, predictions, stage.classes)
+    return build_report(images, scores, stage.classes, stage.carried, repeats, stage.score)
 
 
-def run_summary(stage: ReportStage, results: Path, table: pd.DataFrame, with_folds: bool) -> dict[str, Any]:
-    """The content of summary.json; ``table`` is the report's (:func:`run_table`)."""
-    summary = {"title": stage.title, **summarise(table, stage.classes), "checks": count_findings(table)}
+def run_groups(stage: ReportStage, table: pd.DataFrame) -> pd.DataFrame:
+    """The content of groups.csv; ``table`` is the report's (:func:`run_table`)."""
+    return group_table(table, stage.classes, stage.score, stage.by, stage.bands, stage.seed)
+
+
+def run_summary(
+    stage: ReportStage, results: Path, table: pd.DataFrame, groups: pd.DataFrame, with_folds: bool
+) -> dict[str, Any]:
+    """The content of summary.json; ``table`` is the report's (:func:`run_table`), ``groups`` those of groups.csv."""
+    summary = {
+        "title": stage.title,
+        **summarise(table, stage.classes, stage.score, stage.seed),
+        "checks": count_findings(table),
+    }
+    summary["quality"] = correlations(table, stage.classes)
+    summary["groups"] = miou_of_groups(groups)
     if stage.repeats > 1:
         summary["repeats"] = spread(table, range(1, stage.repeats + 1))
     if with_folds:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from segpipe.config import Score
 from segpipe.phantom import phantom_arrays
 from segpipe.report.html.page import page
 from segpipe.report.html.run_facts import RunFacts, read_facts
@@ -18,12 +19,14 @@ from segpipe.score.table import score_table
 from segpipe.stages import ReportStage
 
 CLASSES = ["lung", "heart"]
+COUNTED = Score(surface=False, boundary_iou=False, calibration=False, components=False)
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 SIZE = 48
 
 
 def run_stage(**values) -> ReportStage:
-    given = {"title": f"Title {HOSTILE}", "checks": {}, "classes": CLASSES, "carried": ["age", "finding"], "cases": 3}
+    given = {"title": f"Title {HOSTILE}", "checks": {}, "classes": CLASSES, "carried": ["age", "finding"], "cases": 3,
+             "score": COUNTED.model_dump()}  # fmt: skip
     return ReportStage.model_validate(given | values)
 
 
@@ -51,7 +54,7 @@ def run_table(scored: int = 10) -> pd.DataFrame:
     )
     rows.append({"image_id": "bad1", "image": "images/bad1.dcm", "status": "quarantined", "reason": f"has 3 {HOSTILE}"})
     rows.append({"image_id": "bad2", "image": "images/bad2.dcm", "status": "quarantined", "reason": f"has 7 {HOSTILE}"})
-    return build_report(pd.DataFrame(rows), scores, CLASSES, ["age", "finding"])
+    return build_report(pd.DataFrame(rows), scores, CLASSES, ["age", "finding"], score=COUNTED)
 
 
 def run_page(stage: ReportStage | None = None, table: pd.DataFrame | None = None, facts: RunFacts | None = None) -> str:
@@ -60,7 +63,7 @@ def run_page(stage: ReportStage | None = None, table: pd.DataFrame | None = None
     wanted = choose_shown(table, stage.cases, stage.seed)
     shown = [draw(kind, name, pictures(int(name[4:] or 11)), CLASSES) for kind, name in wanted]
     checks = {"flagged": 0, "flags": {}, "duplicates": 0, "near_duplicates": 0}
-    summary = {**summarise(table, CLASSES), "checks": checks}
+    summary = {**summarise(table, CLASSES, COUNTED), "checks": checks}
     return page(stage, table, summary, shown, facts or read_facts(Path("nowhere")), [])
 
 

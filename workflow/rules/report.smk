@@ -20,6 +20,7 @@ rule report:
             category="Scores",
         ),
         summary=f"{RESULTS}/summary.json",
+        groups=f"{RESULTS}/groups.csv",
         overview=report(
             f"{RESULTS}/overview.png",
             caption="../report/overview.rst",

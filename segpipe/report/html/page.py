@@ -117,7 +117,7 @@ def _data(
     """What the page's script needs besides the columns themselves."""
     described = {
         column.name: column.description
-        for column in report_columns(stage.classes, stage.carried, range(1, stage.repeats + 1))
+        for column in report_columns(stage.classes, stage.carried, range(1, stage.repeats + 1), stage.score)
     }
     return {
         "rows": len(table),
