@@ -31,7 +31,7 @@ def launch(gpus: int, nodes: int, arguments: Sequence[str]) -> None:
     try:
         code = process.wait()
     except InterruptedRun:
-        process.terminate()
+        _ask_to_stop(process, nodes)
         try:
             process.wait(SECONDS_TO_SAVE)
         except subprocess.TimeoutExpired:
@@ -72,6 +72,14 @@ def go_on_later(stop: InterruptedRun) -> None:
         logger.info("SLURM does not put job %s into the queue again: %s", _job(), done.stderr.strip())
     else:
         logger.info("the time of SLURM job %s is up: saved, and in the queue again", _job())
+
+
+def _ask_to_stop(process: subprocess.Popen[bytes], nodes: int) -> None:
+    """SIGTERM for all processes. srun answers it by killing them, so on several nodes SLURM hands it out."""
+    if nodes > 1 and _job():
+        subprocess.run(["scancel", "--signal=TERM", _job()], capture_output=True, check=False)
+    else:
+        process.terminate()
 
 
 def _job() -> str:
