@@ -47,7 +47,7 @@ def command(gpus: int, nodes: int, arguments: Sequence[str]) -> list[str]:
     """The command line that starts all processes."""
     if gpus % nodes:
         raise ConfigError(
-            f"{gpus} GPUs on {nodes} nodes: each node gets the same number. Set the resource gpu to a multiple of nodes."
+            f"{gpus} GPUs on {nodes} nodes: each node gets the same number. Set gpu to a multiple of nodes."
         )
     per_node = max(1, gpus // nodes)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(per_node)]
@@ -67,9 +67,9 @@ def go_on_later(stop: InterruptedRun) -> None:
     """
     if stop.exit_code != ExitCode.SAVED or not _job():
         return
-    done = subprocess.run(["scontrol", "requeue", _job()], capture_output=True, text=True, check=False)
-    if done.returncode:
-        logger.info("SLURM does not put job %s into the queue again: %s", _job(), done.stderr.strip())
+    problem = _run("scontrol", "requeue", _job())
+    if problem:
+        logger.info("SLURM does not put job %s into the queue again: %s", _job(), problem)
     else:
         logger.info("the time of SLURM job %s is up: saved, and in the queue again", _job())
 
@@ -77,9 +77,18 @@ def go_on_later(stop: InterruptedRun) -> None:
 def _ask_to_stop(process: subprocess.Popen[bytes], nodes: int) -> None:
     """SIGTERM for all processes. srun answers it by killing them, so on several nodes SLURM hands it out."""
     if nodes > 1 and _job():
-        subprocess.run(["scancel", "--signal=TERM", _job()], capture_output=True, check=False)
+        _run("scancel", "--signal=TERM", _job())
     else:
         process.terminate()
+
+
+def _run(*words: str) -> str:
+    """Run a command of SLURM; what it complains of, as that it is not there."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    except OSError as error:
+        return str(error)
+    return done.stderr.strip() if done.returncode else ""
 
 
 def _job() -> str:

@@ -74,7 +74,14 @@ class Place:
 
     def command(self, *arguments: str) -> list[str]:
         snakemake = str(Path(sys.executable).with_name("snakemake"))
-        return [snakemake, "--directory", str(self.folder), "--configfile", str(self.folder / "config.yaml"), *arguments]
+        return [
+            snakemake,
+            "--directory",
+            str(self.folder),
+            "--configfile",
+            str(self.folder / "config.yaml"),
+            *arguments,
+        ]
 
     def environment(self) -> dict[str, str]:
         own = f"{PROJECT}/tests/slurm/held{os.pathsep}{os.environ.get('PYTHONPATH', '')}"

@@ -1,4 +1,4 @@
-"""One run on a cluster that everything happens to; that nobody can tell from its results, and how each fault was met."""
+"""One run on a cluster that everything happens to: nobody can tell from its results, and each fault is met."""
 
 import re
 import shutil

@@ -45,7 +45,7 @@ def finished(cluster: Cluster, place: Place, two_writers: dict[str, str]) -> str
     place.open("predict-shard")
     wait_until(lambda: not cluster.jobs(), "the end of all jobs", LIMIT)
     unlock(place)
-    return place.start().finish()
+    return place.start("--slurm-array-jobs", "score").finish()
 
 
 def unlock(place: Place) -> None:
@@ -67,6 +67,11 @@ def test_what_finished_without_its_head_is_not_done_again(finished):
     assert "Predicting shard" not in finished
     assert "Training" not in finished
     assert "Scoring shard" in finished
+
+
+def test_shards_can_be_one_array(cluster, finished):
+    arrays = {facts["ArrayJobId"] for facts in cluster.history().values() if "ArrayTaskId" in facts}
+    assert len(arrays) == 1
 
 
 def test_the_bytes_are_those_of_the_local_run(finished, place, reference):
