@@ -63,32 +63,36 @@ def command(gpus: int, nodes: int, arguments: Sequence[str]) -> list[str]:
 def go_on_later(stop: InterruptedRun) -> None:
     """After a warning that time is up, put this SLURM job into the queue again; the checkpoint is on disk.
 
-    SLURM refuses for a job that is being cancelled, or is interactive; then the exit code tells Snakemake.
+    Only while the job counts as running. SLURM would also take back one that is being cancelled, which its owner does
+    not want, and one that it requeues itself needs no second word. Where SLURM cannot be asked or refuses, the exit
+    code tells Snakemake, whose next attempt goes on.
     """
     if stop.exit_code != ExitCode.SAVED or not _job():
         return
-    problem = _run("scontrol", "requeue", _job())
-    if problem:
-        logger.info("SLURM does not put job %s into the queue again: %s", _job(), problem)
-    else:
+    state = _ask("squeue", "--noheader", "--jobs", _job(), "--format", "%T")
+    if state != "RUNNING":
+        logger.info("SLURM job %s is not put into the queue again: it is %s", _job(), state or "unknown to squeue")
+    elif _ask("scontrol", "requeue", _job()) is not None:
         logger.info("the time of SLURM job %s is up: saved, and in the queue again", _job())
 
 
 def _ask_to_stop(process: subprocess.Popen[bytes], nodes: int) -> None:
     """SIGTERM for all processes. srun answers it by killing them, so on several nodes SLURM hands it out."""
     if nodes > 1 and _job():
-        _run("scancel", "--signal=TERM", _job())
+        _ask("scancel", "--signal=TERM", _job())
     else:
         process.terminate()
 
 
-def _run(*words: str) -> str:
-    """Run a command of SLURM; what it complains of, as that it is not there."""
+def _ask(*words: str) -> str | None:
+    """Run a command of SLURM; what it prints, or None where it is missing or fails, which the log tells."""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-    except OSError as error:
-        return str(error)
-    return done.stderr.strip() if done.returncode else ""
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    except subprocess.CalledProcessError as error:
+        logger.info("%s of SLURM job %s failed: %s", words[0], _job(), error.stderr.strip())
+    except OSError as error:  # in a container without SLURM's commands
+        logger.info("%s of SLURM job %s failed: %s", words[0], _job(), error)
+    return None
 
 
 def _job() -> str:

@@ -17,17 +17,24 @@ SAVED = InterruptedRun("saved", ExitCode.SAVED)
 
 @pytest.fixture(autouse=True)
 def slurm(monkeypatch, tmp_path):
-    """Commands of SLURM that write down how they were called; `fail` makes them fail."""
+    """Commands of SLURM that write down how they were called; squeue says what is in `state`, `fail` makes all fail."""
     for name in ("RANK", "SLURM_JOB_ID"):
         monkeypatch.delenv(name, raising=False)
-    for name in ("scontrol", "scancel"):
+    (tmp_path / "state").write_text("RUNNING\n")
+    fail = f"[ ! -e {tmp_path}/fail ] || {{ echo no >&2; exit 1; }}"
+    for name, work in (("scontrol", "true"), ("scancel", "true"), ("squeue", f"cat {tmp_path}/state")):
         program = tmp_path / name
-        program.write_text(
-            f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/calls\n[ ! -e {tmp_path}/fail ] || {{ echo no >&2; exit 1; }}\n'
-        )
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/calls\n{fail}\n{work}\n')
         program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     return tmp_path
+
+
+@pytest.fixture
+def said(monkeypatch, caplog):
+    monkeypatch.setattr(module.logger, "propagate", True)
+    caplog.set_level("INFO", logger="segpipe")
+    return caplog
 
 
 def calls(folder):
@@ -119,7 +126,16 @@ def ask_when_started(path):
 def test_a_saved_training_goes_back_into_the_queue(monkeypatch, slurm):
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     go_on_later(SAVED)
-    assert calls(slurm) == ["scontrol requeue 17"]
+    assert calls(slurm) == ["squeue --noheader --jobs 17 --format %T", "scontrol requeue 17"]
+
+
+@pytest.mark.parametrize("state", ["COMPLETING", "CANCELLED", "PENDING", ""])
+def test_a_training_that_was_cancelled_or_requeued_by_others_does_not(state, monkeypatch, slurm, said):
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    (slurm / "state").write_text(state)
+    go_on_later(SAVED)
+    assert len(calls(slurm)) == 1
+    assert f"not put into the queue again: it is {state}" in said.text
 
 
 def test_outside_of_slurm_and_after_ctrl_c_nothing_is_queued(monkeypatch, slurm):
@@ -129,20 +145,13 @@ def test_outside_of_slurm_and_after_ctrl_c_nothing_is_queued(monkeypatch, slurm)
     assert calls(slurm) == []
 
 
-def test_a_refusal_is_told_and_left_to_snakemake(monkeypatch, slurm, caplog):
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_refusal_is_told_and_left_to_snakemake(missing, monkeypatch, slurm, said):
+    """Also that there is no SLURM, as in a container without its commands."""
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     (slurm / "fail").touch()
-    monkeypatch.setattr(module.logger, "propagate", True)
-    with caplog.at_level("INFO", logger="segpipe"):
-        go_on_later(SAVED)
-    assert "SLURM does not put job 17 into the queue again: no" in caplog.text
-
-
-def test_slurm_that_is_not_there_is_told_too(monkeypatch, caplog):
-    """In a container without its commands."""
-    monkeypatch.setenv("SLURM_JOB_ID", "17")
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(module.logger, "propagate", True)
-    with caplog.at_level("INFO", logger="segpipe"):
-        go_on_later(SAVED)
-    assert "SLURM does not put job 17 into the queue again" in caplog.text
+    if missing:
+        monkeypatch.setenv("PATH", "")
+    go_on_later(SAVED)
+    assert "squeue of SLURM job 17 failed" in said.text
+    assert "in the queue again" not in said.text
