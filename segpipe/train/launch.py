@@ -51,7 +51,7 @@ def command(gpus: int, nodes: int, arguments: Sequence[str]) -> list[str]:
         )
     per_node = max(1, gpus // nodes)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(per_node)]
-    program = ["-m", "segpipe", *arguments]
+    program = ["-m", "--", "segpipe", *arguments]  # or torchrun would read --log as an option of its own
     if nodes == 1:
         return [*torchrun, "--standalone", *program]
     srun = ["srun", "--nodes", str(nodes), "--ntasks", str(nodes), "--ntasks-per-node", "1", "--kill-on-bad-exit"]

@@ -43,7 +43,7 @@ MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SlurmdParameters=config_overrides
-ReturnToService=2
+ReturnToService=1
 KillWait=10
 MinJobAge=3600
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,sched_interval=2
@@ -148,6 +148,11 @@ class Cluster:
         lines = self.output("scontrol", "-o", "show", "jobs").splitlines()
         found = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines]
         return {facts["JobId"]: facts for facts in found if "JobId" in facts}
+
+    def jobs_in(self, folder: Path) -> dict[str, str]:
+        """As jobs(), of those that run in this folder."""
+        history = self.history()
+        return {job: state for job, state in self.jobs().items() if history[job]["WorkDir"] == str(folder)}
 
     def facts(self, job: str) -> dict[str, str]:
         """The same of one job."""

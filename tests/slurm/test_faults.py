@@ -45,17 +45,16 @@ def story(cluster: Cluster, reference: Place, place_for, tmp_path_factory) -> St
     shutil.copytree(reference.folder / "data", folder / "data")
     memory = {"dataset": {"mem_mb": f"{TOO_LITTLE} if attempt == 1 else {ENOUGH}"}}
     place = place_for(Place(folder, memory))
-    before = set(cluster.history())
     place.hold("preprocess", "predict-shard", *(f"train-{model}-2" for model in TRAININGS))
     head = place.start()
     shard = cancel_a_shard(cluster, place)
     first = place.wait_held("train-*-2", 2)
     wait_until(lambda: "PENDING" in cluster.jobs().values(), "a third training that waits", LIMIT)
-    waiting = {job: cluster.facts(job)["Reason"] for job, state in cluster.jobs().items() if state == "PENDING"}
+    waiting = {job: facts["Reason"] for job, facts in cluster.history().items() if facts["JobState"] == "PENDING"}
     cancelled, requeued, limited = meddle_with_trainings(cluster, place, first)
     on_node = take_a_node(cluster, place)
     text = head.finish()
-    jobs = {job: facts for job, facts in cluster.history().items() if job not in before}
+    jobs = {job: facts for job, facts in cluster.history().items() if facts["WorkDir"] == str(folder)}
     devices = [line.split() for line in (cluster.folder / "devices").read_text().splitlines()]
     return Story(place, text, jobs, devices, shard, first, waiting, cancelled, requeued, limited, on_node)
 
