@@ -39,6 +39,7 @@ check: data/demo/samples.csv
 	$(BIN)/mypy segpipe
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+	$(BIN)/hadolint containers/Dockerfile
 
 format: setup
 	$(BIN)/ruff format segpipe tests benchmarks

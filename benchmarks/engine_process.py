@@ -1,5 +1,6 @@
 """A contestant of engines.py in a process of its own: a network behind an engine, and what it costs per image."""
 
+import resource
 import time
 import traceback
 from dataclasses import dataclass
@@ -42,10 +43,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Start:
-    """Seconds from the loaded network to the first batch's result, and the largest difference of a probability."""
+    """Seconds from the loaded network to the first batch's result, and the largest difference of a probability.
+
+    ``megabytes`` is the most that the process held until then, without the compilers that it called.
+    """
 
     seconds: float
     difference: float
+    megabytes: float
 
 
 class Runner:
@@ -90,10 +95,11 @@ def _serve(connection: Connection, task: Task) -> None:
         run = (ENGINES | VARIANTS)[task.engine](setting).prepare(network)
         run(inputs)
         seconds = time.perf_counter() - started
+        megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         reference = build_network(NETWORKS[task.network][0], CLASSES, NETWORKS[task.network][1]).eval()
         reference.load_state_dict(weights)
         exact = Setting(task.size, torch.device("cpu"), torch.float32, task.threads)
-        connection.send(Start(seconds, parity(inputs, run, Eager(exact).prepare(reference))))
+        connection.send(Start(seconds, parity(inputs, run, Eager(exact).prepare(reference)), megabytes))
         while (batch := connection.recv()) is not None:
             repeats = max(task.batches) // batch
             cpu, wall = cpu_seconds(), time.perf_counter()

@@ -12,14 +12,27 @@ from segpipe.predict.engines.on_openvino import OpenVino, import_openvino
 from segpipe.predict.engines.on_openvino import _converted as as_openvino
 
 
-class ChannelsLast(Eager):
-    """PyTorch with the channels last."""
+class Shared(Eager):
+    """PyTorch, all of whose threads share each batch, with the channels last or not."""
+
+    layout = torch.contiguous_format
 
     def prepare(self, network: nn.Module) -> Logits:
-        """As it is, but for the layout."""
-        run = super().prepare(network)
-        network.to(memory_format=torch.channels_last)
-        return lambda inputs: run(inputs.contiguous(memory_format=torch.channels_last))
+        """The network itself."""
+        network.to(memory_format=self.layout)
+
+        def logits(inputs: Tensor) -> Tensor:
+            with torch.no_grad():
+                found: Tensor = network(inputs.contiguous(memory_format=self.layout))
+            return found
+
+        return logits
+
+
+class SharedChannelsLast(Shared):
+    """The same with the channels last."""
+
+    layout = torch.channels_last
 
 
 class SharedOpenVino(OpenVino):
@@ -67,7 +80,8 @@ class SharedOnnxRuntime(OnnxRuntime):
 
 
 VARIANTS: dict[str, type[Engine]] = {
-    "torch, channels last": ChannelsLast,
+    "torch, threads share a batch": Shared,
+    "torch, threads share a batch, channels last": SharedChannelsLast,
     "onnxruntime, threads share a picture": SharedOnnxRuntime,
     "openvino, threads share a picture": SharedOpenVino,
 }

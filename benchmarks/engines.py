@@ -4,7 +4,8 @@
 
 Each engine has a process of its own, and they take turns, so that whatever else the machine does hits all alike; the
 first round warms up. `start` is from the loaded network to the first result, which is compiled from scratch. `pays
-after` is the number of images whose saved wall time is worth the start-up, compared with PyTorch.
+after` is the number of images whose saved wall time is worth the start-up, compared with PyTorch. `peak MB` is the
+process's own until the first result, with torch itself; compilers that it calls are not in it.
 """
 
 import argparse
@@ -16,9 +17,13 @@ from engine_process import NETWORKS, Runner, Task
 from engine_variants import VARIANTS
 from harness import print_machine, print_table
 
-from segpipe.predict.engines.choose import ENGINES, NEEDED, not_installed
+from segpipe.installed import NEEDED, not_installed
+from segpipe.predict.engines.choose import ENGINES
 
-COLUMNS = ["engine", "wall ms", "CPU ms", "wall, of torch's", "CPU, of torch's", "start s", "pays after", "differs by"]
+COLUMNS = [
+    *("engine", "wall ms", "CPU ms", "wall, of torch's", "CPU, of torch's"),
+    *("start s", "pays after", "peak MB", "differs by"),
+]
 
 
 def main() -> None:
@@ -58,7 +63,7 @@ def row(runner: Runner, base: Runner, batch: int) -> list[str]:
     pays = runner.start.seconds - base.start.seconds
     after = "-" if runner is base else f"{1000 * pays / saved:.0f}" if saved > 0 else "never"
     figures = [f"{wall:.1f}", f"{cpu:.1f}", f"{ratios[0]:.2f}", f"{ratios[1]:.2f}", f"{runner.start.seconds:.1f}"]
-    return [runner.name, *figures, after, f"{runner.start.difference:.0e}"]
+    return [runner.name, *figures, after, f"{runner.start.megabytes:.0f}", f"{runner.start.difference:.0e}"]
 
 
 def parse() -> argparse.Namespace:

@@ -8,67 +8,27 @@ jobs do in a workflow.
 """
 
 import argparse
-import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from growth_tables import config_of, make_files, make_predictions, make_stores, template, write_scores
 from harness import print_machine, print_table
+from processes import Cost, call
 
 from segpipe.config import Config, canonical_json
-from segpipe.io.predictions import encode_masks, mask_form, write_masks
+from segpipe.io.mask_store import Layout
+from segpipe.io.mask_store.folder import Folder
+from segpipe.io.predictions import mask_form
 from segpipe.preprocess.store import FILES
 from segpipe.report.cases import choose_cases
 
 GOAL_EXPONENT, GOAL_RSS_MB, START_IMAGES = 1.05, 1000, 100
 STEPS = ("scan", "dataset", "score", "report")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one process needed."""
-
-    cpu_s: float
-    wall_s: float
-    rss_mb: float
-
-
-def call(command: Sequence[str], log: Path) -> Cost:
-    """Run a command; CPU time is its own and that of its children.
-
-    The peak is the kernel's own (VmHWM), read every 10 ms, since what wait4 says of a child is never below what its
-    parent had.
-    """
-    started, peak = time.monotonic(), 0
-    with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-    while True:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            break
-        peak = max(peak, _peak_kb(process.pid))
-        time.sleep(0.01)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{' '.join(command[:8])} failed:\n{log.read_text()[-3000:]}")
-    return Cost(usage.ru_utime + usage.ru_stime, time.monotonic() - started, peak / 1024)
-
-
-def _peak_kb(pid: int) -> int:
-    try:
-        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    except OSError:  # not Linux, or just gone
-        return 0
-    return int(found[1]) if found else 0
 
 
 def measure(folder: Path, images: int, row: dict[str, object]) -> dict[str, Cost]:
@@ -100,8 +60,8 @@ def make_masks(config: Config, shards: Sequence[str]) -> None:
         facts = pd.read_parquet(config.folder / "shards" / shard / FILES[2]).set_index("image_id").loc[image_id]
         masks = np.zeros((len(config.class_values), int(facts["rows"]), int(facts["columns"])), bool)
         form = mask_form(config.predict.form, config.class_values, True)
-        files = encode_masks(masks, form, config.class_values)
-        write_masks(config.folder / "masks" / shard, image_id, files, form, config.class_values)
+        files = Layout(config.class_values, form).encode_masks(image_id, masks)
+        Folder(config.folder / "masks" / shard).write(files)
 
 
 def exponent(images: Sequence[int], seconds: Sequence[float]) -> float:
@@ -151,6 +111,7 @@ def main() -> None:
         row, costs = template(folder), {}
         for images in (START_IMAGES, *arguments.images):
             costs[images] = measure(folder / str(images), images, row)
+            print(images, costs[images], file=sys.stderr, flush=True)
         print_results(costs, arguments.images)
     finally:
         if arguments.keep:

@@ -106,7 +106,9 @@ def make_predictions(config: Config) -> None:
     for table in sorted((config.folder / "shards").glob(f"*/{FILES[2]}")):
         rows = pd.read_parquet(table, columns=["image_id", "status", "sha256"])
         usable = rows["status"] != "quarantined"
-        made = pd.DataFrame({"image_id": rows["image_id"], "predicted": usable, "models": "fold0", "form": form})
+        made = pd.DataFrame(
+            {"image_id": rows["image_id"], "predicted": usable, "models": "fold0", "form": form, "masks": "files"}
+        )
         made = made.assign(seen=False, masks_sha256=rows["sha256"].fillna(""), removed_pixels=3, filled_pixels=0)
         write_table(config.folder / "predictions" / f"{table.parent.name}.parquet", made)
 

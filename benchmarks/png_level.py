@@ -1,6 +1,6 @@
 """How masks are best written as PNG: bytes and CPU milliseconds of levels, strategies, filters and one bit a pixel.
 
-Masks are the lungs of the Montgomery radiographs (about 4020x4892, shared development data) where it is there, phantoms'
+Masks are the lungs of the Montgomery radiographs (512x512, shared development data) where they are there, phantoms'
 lungs of 1024x1024, and label images of 16 structures. Every mask goes through all candidates before the next one does.
 Decoding is timed with cv2, as the stages read.
 """
@@ -89,6 +89,7 @@ def table(masks: list[np.ndarray], binary: bool) -> None:
 
 
 def main() -> None:
+    """A table for each kind of mask."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--masks", type=int, default=10, help="masks of each kind")
     count = parser.parse_args().masks

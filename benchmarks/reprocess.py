@@ -2,37 +2,28 @@
 
 Makes an archive of hard links to a few phantoms in a temporary folder, runs the whole workflow once with a stand-in
 for the command `segpipe` that writes empty results (so that Snakemake records what it does of a real run), then
-starts it again with nothing to do, and with one image added, changed and removed.
+changes one thing after the other. Each line is a dry run: it starts no job, so its cost is that of Snakemake itself and
+of the scan; what it lists is compared with what docs/reprocessing.md promises. After a small change the jobs run; a
+large one (weights, threshold, title, root, number of shards) is taken back, and nothing may be left to do.
 """
 
 import argparse
-import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
-import cv2
-import numpy as np
 from harness import PROJECT, print_machine, print_table
+from processes import Cost, call
+from reprocess_archive import WEIGHTS, Archive
 
-from segpipe.config import Config, canonical_json
-from segpipe.config_file import parse_config
-from segpipe.io.atomic import write_text
-from segpipe.model.card import ModelCard
-from segpipe.phantom import phantom_arrays
+from segpipe.samples.shards import shard_count
 
-GOAL_CPU_S, GOAL_RSS_MB = 10.0, 400.0
-CLASSES = ("lung", "heart")
-SOURCES = 16  # a file takes 65,000 hard links on ext4
-PER_FOLDER = 1000
-WEIGHTS = "weights"
+GOAL_CPU_S, GOAL_RSS_MB, MILLION_CPU_S, MILLION_RSS_MB = 10.0, 400.0, 60.0, 1000.0
+FOLDS = 5
 # A bash function, exported: it goes before any command of this name. `--output` is a file, or the folder of
 # the files that the rule declares. 60 kB is about what a table of 512 images has.
 STAND_IN = """() {
@@ -41,161 +32,157 @@ STAND_IN = """() {
   case $verb in
     preprocess) files=(images.npy masks.npy table.parquet);;
     dataset) files=(dataset.parquet dataset.json);;
-    train) files=(model.safetensors model.json history.csv);;
+    train) files=(model.safetensors model.json history.csv training.csv);;
     report) files=(report.csv summary.json overview.png);;
   esac
   if [ ${#files[@]} -eq 0 ]; then printf '%60000s' "$EPOCHREALTIME" > "$out"; return; fi
   for file in "${files[@]}"; do printf '%60000s' "$EPOCHREALTIME" > "$out/$file"; done
 }"""
+Jobs = Mapping[str, int]
 
 
-@dataclass(frozen=True)
-class Run:
-    """What one call of a command cost, and which jobs Snakemake listed."""
+class Promise:
+    """The jobs that docs/reprocessing.md promises, by rule."""
 
-    cpu_s: float
-    wall_s: float
-    rss_mb: float
-    jobs: dict[str, int]
-
-
-def call(command: list[str], folder: Path) -> Run:
-    """Run a command from the project root; CPU time is its own and that of its children."""
-    environment = {**os.environ, "BASH_FUNC_segpipe%%": STAND_IN, "PYTHONDONTWRITEBYTECODE": "1"}
-    log, started = folder / "output.txt", time.monotonic()
-    with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    text = log.read_text()
-    if process.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{text[-3000:]}")
-    wall = time.monotonic() - started
-    return Run(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024, listed_jobs(text))
+    def __init__(self, shards: int, trains: bool) -> None:
+        self.shards = shards
+        self._learning = {"dataset": 1, "train": FOLDS} if trains else {}
+        self.title: Jobs = {"report": 1, "check": 1}
+        self.settings: Jobs = {"predict": shards, "score": shards, **self.title}
+        self.everything: Jobs = {"preprocess": shards, **self._learning, **self.settings}
+        several = shards if trains else 1  # trained models depend on all images
+        self.one: Jobs = {"preprocess": 1, **self._learning, "predict": several, "score": several, **self.title}
+        self.model: Jobs = {"train": FOLDS, **self.settings} if trains else self.settings
 
 
-def listed_jobs(text: str) -> dict[str, int]:
+class Bench:
+    """An archive, Snakemake, and the table's rows."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive, self.rows = archive, list[list[str]]()
+        self.costs, self.kept = list[Cost](), list[bool]()
+        config, folder = str(archive.folder / "config.json"), str(archive.folder)
+        self._snakemake = [sys.executable, "-m", "snakemake", "--directory", folder, "--configfile", config]
+        self._log = archive.folder / "output.txt"
+
+    def call(self, *arguments: str) -> tuple[Cost, Jobs]:
+        """One call of Snakemake, and the jobs that it lists."""
+        environment = {**os.environ, "BASH_FUNC_segpipe%%": STAND_IN, "PYTHONDONTWRITEBYTECODE": "1"}
+        cost = call([*self._snakemake, *arguments], self._log, PROJECT, environment)
+        return cost, listed_jobs(self._log.read_text())
+
+    def look(self, name: str, promised: Jobs) -> None:
+        """A dry run as a row of the table."""
+        cost, jobs = self.call("-n", "--quiet", "rules")
+        self.costs.append(cost)
+        self.kept.append(jobs == promised)
+        said = ", ".join(f"{rule} {count}" for rule, count in jobs.items()) or "none"
+        verdict = "as promised" if jobs == promised else f"NOT: {dict(promised)}"
+        figures = [f"{cost.cpu_s:.1f}", f"{cost.wall_s:.1f}", f"{cost.rss_mb:.0f}"]
+        self.rows.append([name, *figures, said, verdict])
+        print(" | ".join(self.rows[-1]), file=sys.stderr, flush=True)
+
+    def run(self) -> Cost:
+        """Bring the results up to date."""
+        return self.call("--cores", "2", "--quiet", "all")[0]
+
+    def scan(self) -> Cost:
+        """The listing alone."""
+        segpipe = [sys.executable, "-m", "segpipe", "scan", "config.json"]
+        environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+        return call(segpipe, self._log, self.archive.folder, environment)
+
+
+def listed_jobs(text: str) -> Jobs:
     """Jobs by rule, from Snakemake's table of job stats."""
     table = text.partition("Job stats:")[2].partition("\n\n")[0]
     jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
     return {rule: count for rule, count in jobs.items() if rule not in ("all", "total")}
 
 
-def make_sources(folder: Path) -> None:
-    """A few small phantoms and their masks; all images are links to these."""
-    for seed in range(SOURCES):
-        pixels, masks = phantom_arrays(seed, (64, 64))
-        pictures = {"image": pixels, **masks}
-        for name, picture in pictures.items():
-            path = folder / "sources" / name / f"{seed}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), np.rint(picture * 255.0).astype(np.uint8))
-
-
-def link_image(folder: Path, number: int, labelled: bool) -> None:
-    """Image ``number``, and its masks; two images a patient, a thousand images a folder."""
-    source, name = f"{number % SOURCES}.png", f"site{number // PER_FOLDER}/p{number // 2:06d}_v{number % 2}.png"
-    for kind in ("image", *CLASSES) if labelled else ("image",):
-        path = folder / "data" / kind / name
-        if number % PER_FOLDER == 0:
-            path.parent.mkdir(parents=True)
-        os.link(folder / "sources" / kind / source, path)
-
-
-def write_config(folder: Path, trains: bool) -> Path:
-    """A config over the links: one that trains, or one with given weights."""
-    masks = {name: f"{name}/{{site}}/{{patient}}_{{view}}.png" for name in CLASSES}
-    data = {"root": "data", "images": "image/{site}/{patient}_{view}.png", **({"masks": masks} if trains else {})}
-    model = {} if trains else {"weights": WEIGHTS}
-    values = {"name": "bench", "classes": dict.fromkeys(CLASSES), "data": data, "model": model}
-    write_model(folder / WEIGHTS, parse_config(values))
-    path = folder / "config.json"
-    path.write_text(json.dumps(values))
-    return path
-
-
-def write_model(folder: Path, config: Config) -> None:
-    """A model's card that fits the config, and a file for its weights, which nobody reads here."""
-    contract = {"preprocess": config.preprocess.model_dump(mode="json"), "dicom": config.dicom.model_dump(mode="json")}
-    card = ModelCard(config.model.network, config.model.options, config.class_values, **contract, provenance={})
-    write_text(folder / "model.json", canonical_json(vars(card)))
-    write_text(folder / "model.safetensors", "")
-
-
-def replace_image(folder: Path) -> None:
-    """Other content under an image's name; the links' common source stays as it is."""
-    path = next((folder / "data" / "image" / "site0").iterdir())
-    content = path.read_bytes()
-    path.unlink()
-    path.write_bytes(content)
-
-
-def remove_image(folder: Path) -> None:
-    """Delete one image."""
-    next((folder / "data" / "image" / "site0").iterdir()).unlink()
-
-
-def measure(folder: Path, images: int, trains: bool, repeats: int) -> list[tuple[str, Run]]:
-    """All situations in order; each change is followed by a run that brings the results up to date."""
-    config = write_config(folder, trains)
-    snakemake = [sys.executable, "-m", "snakemake", "--directory", str(folder), "--configfile", str(config)]
-    rows = [("first `snakemake -n`", call([*snakemake, "-n"], folder))]
-    rows.append(("first run, empty jobs", call([*snakemake, "--cores", "2"], folder)))
-    for _ in range(repeats):
-        rows.append(("`-n`, nothing to do", call([*snakemake, "-n"], folder)))
-        rows.append(("restart, nothing to do", call([*snakemake, "--cores", "2"], folder)))
-    changes: dict[str, Callable[[], None]] = {
-        "added": lambda: link_image(folder, images, trains),
-        "changed": lambda: replace_image(folder),
-        "removed": lambda: remove_image(folder),
+def small_changes(bench: Bench, promise: Promise) -> None:
+    """One file added, changed, removed; after each the jobs run."""
+    archive, new = bench.archive, bench.archive.images
+    changes = {
+        "one image added": lambda: archive.link(new),
+        "one image changed": lambda: archive.replace("image", 0),
+        "one image removed": lambda: archive.path("image", 1).unlink(),
+        "one mask corrected": lambda: archive.replace("mask", 2 + 1),
     }
     for name, change in changes.items():
         change()
-        rows.append((f"`-n`, one image {name}", call([*snakemake, "-n"], folder)))
-        rows.append((f"run, one image {name}", call([*snakemake, "--cores", "2"], folder)))
-    rows.append(("`-n` after all that", call([*snakemake, "-n"], folder)))
-    return rows
+        bench.look(name, promise.one)
+        bench.run()
+    bench.look("nothing to do after these", {})
 
 
-def judge(rows: list[tuple[str, Run]]) -> str:
-    """Whether the goals are met; runs with jobs are left out, since the jobs are what costs there."""
-    figures = [run for name, run in rows if "`-n`" in name or "snakemake -n" in name or "nothing" in name]
-    cpu, rss = max(run.cpu_s for run in figures), max(run.rss_mb for run in figures)
-    one = all(run.jobs.get("preprocess") == 1 for name, run in rows if ", one image" in name)
-    none = all(not run.jobs for name, run in rows if "nothing" in name or "after" in name)
+def large_changes(bench: Bench, promise: Promise) -> None:
+    """Settings, weights, folder and shards; each is taken back after a look."""
+    archive, weights = bench.archive, bench.archive.folder / WEIGHTS
+    archive.write_config(predict={"threshold": 0.4})
+    bench.look("a changed threshold", promise.settings)
+    archive.write_config(report={"title": "Another"})
+    bench.look("a changed report title", promise.title)
+    if archive.trains:
+        archive.write_config(model={"network": "unet"})
+        bench.look("another network", promise.model)
+    else:
+        weights.rename(weights.with_name("first model"))
+        archive.write_model("second")
+        bench.look("a new model", promise.model)
+        shutil.rmtree(weights)
+        weights.with_name("first model").rename(weights)
+    archive.write_config(data={"shards": 2 * promise.shards})
+    bench.look("doubled shards", Promise(2 * promise.shards, archive.trains).everything)
+    (archive.folder / "data").rename(archive.folder / "moved")
+    archive.write_config(data={"root": "moved"})
+    bench.look("the archive moved", promise.everything)
+    (archive.folder / "moved").rename(archive.folder / "data")
+    archive.write_config()
+    bench.look("all taken back", {})
+
+
+def judge(bench: Bench, images: int) -> str:
+    """Whether the goals are met."""
+    most = (MILLION_CPU_S, MILLION_RSS_MB) if images > 100_000 else (GOAL_CPU_S, GOAL_RSS_MB)
+    cpu, rss = max(cost.cpu_s for cost in bench.costs), max(cost.rss_mb for cost in bench.costs)
+    met = "met" if cpu < most[0] and rss < most[1] else "missed"
     return (
-        f"Goals: under {GOAL_CPU_S:.0f} s CPU and {GOAL_RSS_MB:.0f} MB "
-        f"({'met' if cpu < GOAL_CPU_S and rss < GOAL_RSS_MB else 'missed'}: at most {cpu:.1f} s, {rss:.0f} MB); "
-        f"one image, one shard preprocessed ({'met' if one else 'missed'}); "
-        f"no change, no job ({'met' if none else 'missed'}).\n"
+        f"Goals: a dry run under {most[0]:.0f} s CPU and {most[1]:.0f} MB: {met} (at most {cpu:.1f} s, {rss:.0f} MB). "
+        f"As promised: {sum(bench.kept)} of {len(bench.kept)} lines.\n"
     )
-
-
-def table_row(name: str, run: Run) -> list[str]:
-    """A run as a row of the table."""
-    jobs = ", ".join(f"{rule} {count}" for rule, count in run.jobs.items())
-    return [name, f"{run.cpu_s:.1f}", f"{run.wall_s:.1f}", f"{run.rss_mb:.0f}", jobs or "none"]
 
 
 def main() -> None:
     """Parse the arguments, make the archive, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=100_000, help="number of images (default 100,000)")
-    parser.add_argument("--train", action="store_true", help="a config that trains, with two masks an image")
-    parser.add_argument("--repeats", type=int, default=3, help="restarts with nothing to do (default 3)")
+    parser.add_argument("--train", action="store_true", help="a config that trains")
+    parser.add_argument("--first", action="store_true", help="the scan and the first dry run only")
     parser.add_argument("--folder", type=Path, help="where to make the temporary folder (default: the system's)")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="segpipe-bench-", dir=arguments.folder))
     try:
-        make_sources(folder)
-        for number in range(arguments.images):
-            link_image(folder, number, arguments.train)
-        kind = "a config that trains, two masks an image" if arguments.train else "given weights, no masks"
-        print(f"{arguments.images} images, {kind}")
+        archive = Archive(folder, arguments.images, arguments.train)
+        promise, bench = Promise(shard_count(arguments.images, "auto"), arguments.train), Bench(archive)
+        kind = "a config that trains" if arguments.train else "given weights"
+        print(f"{arguments.images} images in {promise.shards} shards, {kind}")
         print_machine("snakemake", "pydantic")
-        rows = measure(folder, arguments.images, arguments.train, arguments.repeats)
-        print_table(("", "CPU s", "wall s", "peak RSS MB", "jobs"), [table_row(*row) for row in rows])
-        print(judge(rows))
+        first = bench.scan()
+        bench.look("first run", promise.everything)
+        if not arguments.first:
+            cost = bench.run()
+            bench.rows.append(["the first run itself, empty jobs", f"{cost.cpu_s:.1f}", f"{cost.wall_s:.1f}",
+                               f"{cost.rss_mb:.0f}", "", ""])  # fmt: skip
+            bench.look("nothing to do", {})
+            small_changes(bench, promise)
+            large_changes(bench, promise)
+        again = bench.scan()
+        for name, cost in (("first", first), ("again", again)):
+            print(f"`segpipe scan`, {name}: {cost.cpu_s:.1f} s CPU, {cost.wall_s:.1f} s, {cost.rss_mb:.0f} MB")
+        print()
+        print_table(("dry run after", "CPU s", "wall s", "peak RSS MB", "jobs", "compared"), bench.rows)
+        print(judge(bench, arguments.images))
     finally:
         shutil.rmtree(folder)
 

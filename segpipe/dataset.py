@@ -69,7 +69,6 @@ def assemble(rows: pd.DataFrame, stage: DatasetStage) -> pd.DataFrame:
 def describe(images: pd.DataFrame, stage: DatasetStage) -> dict[str, Any]:
     """Counts and a fingerprint of the labelled pictures and their folds."""
     labelled = images[images["status"] == "labelled"]
-    lines = labelled["image_id"] + " " + labelled["content"] + " " + labelled["fold"]
     empty = {name: int(labelled["notes"].str.contains(f"mask_empty:{name}(?:;|$)").sum()) for name in stage.classes}
     for name, count in empty.items():
         if count == len(labelled):
@@ -90,8 +89,14 @@ def describe(images: pd.DataFrame, stage: DatasetStage) -> dict[str, Any]:
         "labelled_by_fold": {name: int(count) for name, count in labelled["fold"].value_counts().sort_index().items()},
         "empty_masks": empty,
         "absent_classes": absent_classes(labelled, stage),
-        "fingerprint": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
+        "fingerprint": content_fingerprint(labelled),
     }
+
+
+def content_fingerprint(labelled: pd.DataFrame) -> str:
+    """A hash over ids, pictures, masks and folds of the labelled images."""
+    lines = labelled["image_id"] + " " + labelled["content"] + " " + labelled["fold"]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def absent_classes(labelled: pd.DataFrame, stage: DatasetStage) -> dict[str, dict[str, list[str]]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from segpipe import __version__
+from segpipe.installed import NEEDED, fastest_on_a_cpu, not_installed
 
 PACKAGES = (
     *("torch", "monai", "numpy", "pandas", "pyarrow", "pydicom", "imagecodecs", "nibabel"),
@@ -16,7 +17,7 @@ OPTIONAL = {"tensorboard": "tracking", "mlflow-skinny": "mlflow"}  # and the ext
 
 def diagnosis() -> str:
     """Several paragraphs for a terminal. Names no user, host or path."""
-    parts = [_versions(), _devices(), _networks(), _transfer_syntaxes()]
+    parts = [_versions(), _devices(), _engines(), _networks(), _transfer_syntaxes()]
     return "\n\n".join("\n".join(part) for part in parts)
 
 
@@ -44,6 +45,15 @@ def _devices() -> Iterator[str]:
         yield f"  cuda:{index} {facts.name}, {facts.total_memory / 2**30:.0f} GiB"
     if not torch.cuda.is_available():
         yield "  no CUDA device: device: auto trains on the CPU"
+
+
+def _engines() -> Iterator[str]:
+    yield "Engines (predict.engine)"
+    yield f"  torch {version('torch')}; compile is the same with its own kernels"
+    for engine in NEEDED:
+        missing = not_installed(engine)
+        yield f"  {engine} " + (f"is not installed: pip install 'segpipe[{engine}]'" if missing else version(engine))
+    yield f"  auto is {fastest_on_a_cpu()} on a CPU, torch on CUDA"
 
 
 def _networks() -> Iterator[str]:

@@ -18,6 +18,7 @@ class ExitCode(IntEnum):
     INPUT = 4
     QUARANTINE = 5
     DISK = 6
+    DIFFERS = 7
     SAVED = 75  # EX_TEMPFAIL of sysexits.h: stopped on request, progress saved, run again
     INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -44,6 +45,12 @@ class QuarantineError(SegpipeError):
     """More images were quarantined than ``data.tolerate`` allows."""
 
     exit_code = ExitCode.QUARANTINE
+
+
+class DifferenceError(SegpipeError):
+    """`segpipe verify` found files that are not what they were."""
+
+    exit_code = ExitCode.DIFFERS
 
 
 class DiskFullError(SegpipeError):

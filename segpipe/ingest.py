@@ -14,6 +14,7 @@ import numpy as np
 from segpipe.errors import SegpipeError
 from segpipe.io.atomic import remove_leftovers
 from segpipe.io.masks.reference import mask_dtype
+from segpipe.io.space import check_space
 from segpipe.isolation import Limits, Lost, isolated_map
 from segpipe.log import logger, plain, track
 from segpipe.preprocess.adopt import Found, Search
@@ -68,6 +69,7 @@ def _write_store(
     no_image = np.zeros(shape, stage.preprocess.dtype)
     no_mask = np.zeros(shape, mask_dtype(len(stage.classes)))
     images_path, masks_path, table_path = (output / name for name in FILES)
+    check_space(output, len(samples) * (no_image.nbytes + no_mask.nbytes), f"pictures and masks of shard {shard}")
     rows: list[dict[str, Any]] = []
     with (
         stack_writer(images_path, len(samples), shape, no_image.dtype) as images,
@@ -135,7 +137,9 @@ def read_sample(
         return None, quarantined(sample, reason(error))
     row["patient"], row["patient_source"] = _patient(sample, data["radiograph"].patient_id, salt)
     row["status"] = "labelled" if "mask" in data else "unlabelled"
-    row["recipe"] = recipe(settings, sample.invert, data["sha256"], data.get("mask_sha256", {}))
+    masks = data.get("mask_sha256", {})
+    row["mask_sha256"] = " ".join(value for _, value in sorted(masks.items()))
+    row["recipe"] = recipe(settings, sample.invert, data["sha256"], masks)
     row["salt_key"] = salt_key(salt)
     return data, row
 

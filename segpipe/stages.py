@@ -26,6 +26,7 @@ from segpipe.config import (
     canonical_json,
 )
 from segpipe.errors import ConfigError
+from segpipe.installed import fastest_on_a_cpu
 from segpipe.io.predictions import have_label_values
 from segpipe.io.stamp import file_stamp
 from segpipe.trials import RUN, Variant, trials, variants
@@ -82,6 +83,7 @@ class PredictStage(Section):
     predict: Predict
     label_masks: bool  # one file for all classes, as the reference masks of this run have
     labelled_only: bool = False  # where masks are made for their scores alone
+    engine_on_cpu: str = ""  # what predict.engine: auto means there in all shards: the fastest that the scan found
 
 
 class ScoreStage(ReadStage):
@@ -175,6 +177,7 @@ def _of_trials(config: Config) -> dict[str, Section]:
             predict=config.predict,
             label_masks=have_label_values(config.class_values),
             labelled_only=trial != RUN,
+            engine_on_cpu=fastest_on_a_cpu() if config.predict.engine == "auto" else "",
         )
     compared = variants(config)
     for variant in compared:

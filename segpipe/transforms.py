@@ -173,8 +173,13 @@ class RestoreGeometryd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> Data:
         result = dict(data)
         for key in self.key_iterator(result):
-            channels = np.asarray(result[key], np.float32)
-            result[key] = np.stack([restore(channel, result["geometry"]) for channel in channels])
+            channels, geometry = np.asarray(result[key], np.float32), result["geometry"]
+            restored = np.empty(
+                (len(channels), geometry.rows, geometry.columns), np.float32
+            )  # np.stack takes twice that
+            for channel, place in zip(channels, restored, strict=True):
+                place[:] = restore(channel, geometry)
+            result[key] = restored
         return result
 
 

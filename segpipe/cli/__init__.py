@@ -3,7 +3,7 @@
 Imports that cost time are inside the verbs, so that ``--help`` answers at once.
 """
 
-from segpipe.cli import imports, models, people, steps  # each adds its verbs
+from segpipe.cli import cluster, imports, models, people, runs, steps  # each adds its verbs
 from segpipe.cli.app import app, main
 
-__all__ = ["app", "imports", "main", "models", "people", "steps"]
+__all__ = ["app", "cluster", "imports", "main", "models", "people", "runs", "steps"]

@@ -20,17 +20,24 @@ app = typer.Typer(
     help="From a folder of radiographs to masks and one MIoU per image. A whole run: `snakemake --cores 8`; "
     "each verb below is one step of it, or a look at it.",
     epilog="Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 config, 4 input, 5 too many quarantined images, 6 disk full, "
-    "75 stopped with progress saved, 130 Ctrl-C.",
+    "7 verify found differences, 75 stopped with progress saved, 130 Ctrl-C.",
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
 
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+    # A callback, because the verb that is missing would be complained about first.
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
-    if version:
-        typer.echo(__version__)
-        raise typer.Exit
+    pass
 
 
 def main() -> None:

@@ -17,9 +17,16 @@ def predict(
         typer.Option(help="a model's folder, all models of a run (results/<name>/models), or a bundle; several times"),
     ],
     output: Annotated[Path, typer.Option(help="folder for the masks and predictions.csv")],
-    masks: Annotated[
+    form: Annotated[
         Literal["auto", "labels", "per_class"], typer.Option(help="one label image, or a 0/255 PNG for each class")
     ] = "auto",
+    masks: Annotated[
+        Literal["files", "archive", "rle"],
+        typer.Option(help="a PNG each, all in masks.tar, or run lengths in masks.parquet"),
+    ] = "files",
+    probabilities: Annotated[
+        Literal["none", "uint8", "float16"], typer.Option(help="also keep each pixel's probability")
+    ] = "none",
     threshold: Annotated[float, typer.Option(help="smallest probability of a class's pixel")] = 0.5,
     mirror: Annotated[bool, typer.Option(help="also predict the mirrored picture, and take the mean")] = False,
     smallest_island: Annotated[
@@ -29,10 +36,21 @@ def predict(
     inferer: Annotated[
         Literal["whole", "sliding_window"], typer.Option(help="picture at once, or in windows")
     ] = "whole",
-    batch_size: Annotated[int, typer.Option(min=1, help="images at a time")] = 4,
+    engine: Annotated[
+        Literal["auto", "torch", "compile", "onnxruntime", "openvino"],
+        typer.Option(help="what computes the networks; auto: the fastest that is installed"),
+    ] = "auto",
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        typer.Option(help="auto: float32 on a CPU, half of it on CUDA"),
+    ] = "auto",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="images at a time [default: what fits into a GPU; 4 on a CPU]")
+    ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of torch")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the engine")] = 2,
     readers: Annotated[int, typer.Option(min=1, help="processes that read ahead")] = 1,
+    writers: Annotated[int, typer.Option(min=1, help="threads that write masks")] = 2,
     links: Annotated[
         Literal["inside", "follow"], typer.Option(help="symbolic links: inside the folder only, or anywhere")
     ] = "inside",
@@ -49,15 +67,20 @@ def predict(
     from segpipe.predict.reading import Wish
 
     wanted = settings(
-        batch_size=batch_size,
+        engine=engine,
+        precision=precision,
+        batch_size=batch_size or "auto",
         threshold=threshold,
+        form=form,
         masks=masks,
+        probabilities=probabilities,
         inferer=inferer,
         mirror=mirror,
         smallest_island=smallest_island,
         fill_holes=fill_holes,
         device=device,
         threads=threads,
+        writers=writers,
     )
     table = predict_folder(Wish(images, model, output, wanted, links, seconds_per_image, readers))
     typer.echo(judge(table, tolerate, output))

@@ -12,8 +12,8 @@ class Predict(Section):
 
     engine: Literal["auto", "torch", "compile", "onnxruntime", "openvino"] = Field(
         "auto",
-        description="what computes the networks; auto: the fastest that is installed and can, which is the same for "
-        "every shard",
+        description="what computes the networks (docs/engines.md); auto: on a CPU the fastest that is installed where "
+        "the run is scanned, in all shards; torch on CUDA",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: bfloat16 or float16 autocast on CUDA, float32 on a CPU; others only if asked for"

@@ -15,7 +15,9 @@ from torch import nn
 from segpipe.config import ClassValues, Predict
 from segpipe.errors import InputError
 from segpipe.ingest import reason
-from segpipe.io.predictions import encode_masks, have_label_values, mask_form, write_masks
+from segpipe.io.mask_store import Layout
+from segpipe.io.mask_store.folder import Folder
+from segpipe.io.predictions import have_label_values, mask_form
 from segpipe.log import logger, plain, set_up_logging, track
 from segpipe.model.device import fix_arithmetic
 from segpipe.model.weights import load_weights
@@ -108,7 +110,7 @@ class Evaluator:
             return
         images = np.stack([data["image"][0] for data in batch])
         found = mean_probability(images, [self._run], self.device)
+        layout = Layout(self.classes, self.form)
         for data, probability in zip(batch, found, strict=True):
             mask = self.postprocessing({"probability": probability, "geometry": data["geometry"]})["mask"]
-            files = encode_masks(mask, self.form, self.classes)
-            write_masks(self.output, data["image_id"], files, self.form, self.classes)
+            Folder(self.output).write(layout.encode_masks(data["image_id"], mask))

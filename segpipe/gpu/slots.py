@@ -18,7 +18,8 @@ from segpipe.io.lock import Lock
 from segpipe.io.private import private_folder
 from segpipe.log import logger
 
-GIVEN = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS")  # someone has chosen already
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+GIVEN = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "LOCAL_RANK")  # SLURM, or who called torchrun, has chosen already
 SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LINES = 1.0, 60.0
 
 # Until the process ends: CUDA keeps its devices that long, too.
@@ -31,26 +32,37 @@ def take_gpus(
 ) -> list[str]:
     """Wait for ``count`` free devices, set CUDA_VISIBLE_DEVICES to them and keep them until this process ends.
 
-    To be called before CUDA is touched. Nothing happens, and the result is empty, where SLURM or the user has chosen
-    devices, in the processes that torchrun starts (who started it chose), with ``device="cpu"``, and on a machine
+    To be called before CUDA is touched. Where CUDA_VISIBLE_DEVICES names more than ``count`` devices, those are what
+    jobs share out; where it names as many or fewer, the user has chosen. Nothing happens then, and the result is empty,
+    as it is where SLURM has chosen, in the processes that torchrun starts, with ``device="cpu"``, and on a machine
     without GPUs.
 
     Raises:
         ConfigError: the machine has fewer devices.
         InputError: see :func:`segpipe.io.private.private_folder`.
     """
-    if device == "cpu" or "LOCAL_RANK" in os.environ or any(name in os.environ for name in GIVEN):
+    visible = os.environ.get(VISIBLE)
+    chosen = None if visible is None else [name.strip() for name in visible.split(",") if name.strip()]
+    if device == "cpu" or any(name in os.environ for name in GIVEN) or (chosen is not None and len(chosen) <= count):
         return []
     devices = list_devices()
     if not devices:
         return []
+    if chosen:
+        devices = [_by_number(name, devices) for name in chosen]
     if len(devices) < count:
         raise ConfigError(f"This job wants {count} GPUs, but this machine has {len(devices)}. Ask for fewer.")
     taken = _wait_for(slots_of(devices), count)
     os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # what numbers mean, where there are no UUIDs
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
-    logger.info("GPU of this job: %s (of %d here)", ", ".join(taken), len(devices))
+    os.environ[VISIBLE] = ",".join(taken)
+    logger.info("GPU of this job: %s (of %d %s)", ", ".join(taken), len(devices), "chosen" if chosen else "here")
     return taken
+
+
+def _by_number(name: str, devices: list[str]) -> str:
+    """The UUID of a device named by its number in nvidia-smi; one name for each, or it had two slots."""
+    divided = any(device.startswith("MIG-") for device in devices)
+    return devices[int(name)] if name.isdecimal() and int(name) < len(devices) and not divided else name
 
 
 def slots_of(devices: list[str]) -> dict[str, Lock]:

@@ -6,7 +6,6 @@ may overlap.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -14,7 +13,6 @@ import numpy as np
 
 from segpipe.config import Classes, ClassValues
 from segpipe.errors import ConfigError, InputError
-from segpipe.io.atomic import write_bytes
 
 MaskForm = Literal["binary", "labels", "per_class"]
 
@@ -90,29 +88,6 @@ def decode_masks(files: Sequence[bytes], form: MaskForm, classes: Classes) -> np
     if form != "labels":
         return np.stack([picture > 127 for picture in pictures])
     return np.stack([pictures[0] == value for value in label_values(classes)])
-
-
-def read_masks(folder: Path, image_id: str, form: MaskForm, classes: Classes) -> np.ndarray:
-    """The masks of one image back, (classes, rows, columns) bool.
-
-    Raises:
-        InputError: a file is missing or damaged.
-    """
-    try:
-        files = [(folder / name).read_bytes() for name in mask_names(image_id, form, classes)]
-        return decode_masks(files, form, classes)
-    except (OSError, ValueError):
-        index = folder.parent.parent / "predictions" / f"{folder.name}.parquet"
-        raise InputError(
-            f"The predicted masks of {image_id} in {folder} are missing or damaged. Delete {index} and run again; "
-            "masks that are right are kept."
-        ) from None
-
-
-def write_masks(folder: Path, image_id: str, files: list[bytes], form: MaskForm, classes: Classes) -> None:
-    """Write the files of one image, each atomically."""
-    for name, content in zip(mask_names(image_id, form, classes), files, strict=True):
-        write_bytes(folder / name, content)
 
 
 def encode_png(picture: np.ndarray) -> bytes:

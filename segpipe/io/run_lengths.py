@@ -43,15 +43,17 @@ def counts_of(text: str) -> np.ndarray:
     bits = np.frombuffer(text.encode("ascii", "replace"), np.uint8).astype(np.int64) - _OFFSET
     if ((bits < 0) | (bits >= 64)).any():
         raise ValueError("damaged run lengths")
+    if not len(bits):
+        return bits
     ends = np.flatnonzero((bits & _MORE) == 0)
-    if len(bits) and (not len(ends) or ends[-1] != len(bits) - 1):
+    if not len(ends) or ends[-1] != len(bits) - 1:
         raise ValueError("run lengths that are cut off")
     starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)
     lengths = ends - starts + 1
-    if len(lengths) and lengths.max() > LONGEST:
+    if lengths.max() > LONGEST:
         raise ValueError("damaged run lengths")
     places = np.arange(len(bits)) - np.repeat(starts, lengths)
-    values = np.add.reduceat((bits & 31) << (5 * places), starts) if len(bits) else np.empty(0, np.int64)
+    values = np.add.reduceat((bits & 31) << (5 * places), starts)
     values -= np.where(bits[ends] & _SIGN, np.int64(1) << (5 * lengths), 0)
     values[1::2] = np.cumsum(values[1::2])
     values[2::2] = np.cumsum(values[2::2])
@@ -70,4 +72,4 @@ def _characters(counts: np.ndarray) -> str:
         columns.append(low + _OFFSET + goes_on * _MORE)
         more = goes_on
     table, kept = np.stack(columns, axis=1).astype(np.uint8), np.stack(wanted, axis=1)
-    return table[kept].tobytes().decode("ascii")
+    return str(table[kept].tobytes(), "ascii")

@@ -36,7 +36,8 @@ def isolated_map(
 
     ``preload`` names modules that a helper process imports once for all workers to come (the first call of this
     process decides). While the caller looks at a result its worker is busy with the next item. Items
-    must be small; results may be large. What a worker logs comes out here. The workers end with the block.
+    must be small; results may be large. What a worker logs comes out here. The workers end with the block. Another
+    thread may iterate; the iteration then ends with the block, too.
 
     Raises:
         SegpipeError: ``prepare`` raised it.
@@ -90,11 +91,12 @@ class _Crew(Generic[Item, Result]):
         self.context.set_forkserver_preload(list(preload))
         self.task, self.limits, self.size = task, limits, size
         self.workers: list[_Worker] = []
+        self.closed = False  # by another thread than the one that waits for results
         self.done: dict[int, Result | Lost] = {}
 
     def results(self, items: Iterator[Item]) -> Iterator[Result | Lost]:
         todo, following = enumerate(items), 0
-        while True:
+        while not self.closed:
             self._hand_out(todo)
             if following in self.done:
                 yield self.done.pop(following)
@@ -105,7 +107,8 @@ class _Crew(Generic[Item, Result]):
                 return
 
     def close(self) -> None:
-        for worker in self.workers:
+        self.closed = True
+        for worker in tuple(self.workers):
             worker.end()
         self.workers.clear()
 
@@ -130,7 +133,7 @@ class _Crew(Generic[Item, Result]):
         busy = [worker for worker in self.workers if worker.pending]
         deadline = min(worker.deadline(self.limits) for worker in busy)
         heard = set(wait([worker.pipe for worker in busy], max(0.0, deadline - time.monotonic())))
-        for worker in busy:
+        for worker in () if self.closed else busy:
             if worker.pipe in heard:
                 self._listen(worker)
             elif time.monotonic() >= worker.deadline(self.limits):

@@ -19,9 +19,11 @@ _MOST_NAMES = 3
 
 
 def save_model(folder: Path, weights: dict[str, torch.Tensor], card: ModelCard) -> None:
-    """Write both files; the weights first, so that a model.json always has its weights."""
-    write_bytes(folder / "model.safetensors", save({name: tensor.contiguous() for name, tensor in weights.items()}))
-    write_text(folder / "model.json", canonical_json(vars(card)))
+    """Write both files; the weights first, so that a model.json always has its weights, whose hash it gets."""
+    content = save({name: tensor.contiguous() for name, tensor in weights.items()})
+    write_bytes(folder / "model.safetensors", content)
+    provenance = card.provenance | {"weights_sha256": hashlib.sha256(content).hexdigest()}
+    write_text(folder / "model.json", canonical_json(vars(card) | {"provenance": provenance}))
 
 
 def load_model(folder: Path) -> nn.Module:

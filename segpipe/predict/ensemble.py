@@ -34,7 +34,8 @@ class Ensemble:
 
     Classes and pictures are those that ``wanted_by`` names, in a message to somebody whose models differ. ``engine``
     says what computes, in words; ``parity`` has, for each model that an engine other than float32 PyTorch computed,
-    the largest difference of a probability from PyTorch's, on the first batch.
+    the largest difference of a probability from PyTorch's, on the first batch. ``decided`` is what ``engine: auto``
+    means on a CPU, where a run decided that before.
 
     Raises:
         ConfigError: a model wants other pictures or has other classes than those given; the engine cannot be used.
@@ -49,6 +50,7 @@ class Ensemble:
         dicom: Dicom,
         predict: Predict,
         wanted_by: str = "the config",
+        decided: str = "",
     ) -> None:
         fix_arithmetic(predict.threads)
         self.folders, self._predict, self._size = dict(folders), predict, preprocess.size
@@ -56,7 +58,7 @@ class Ensemble:
             check_contract(read_card(folder), folder, classes, preprocess, dicom, wanted_by)
         self._mirror = mirror_order(list(classes)) if predict.mirror else None
         self._device = choose_device(predict.device)
-        self._engine = choose_engine(predict, preprocess.size, self._device)
+        self._engine = choose_engine(predict, preprocess.size, self._device, decided)
         self.engine = str(self._engine)
         self.parity: dict[str, float] = {}
         self._hashes = {name: weights_hash(folder) for name, folder in folders.items()}
@@ -146,7 +148,7 @@ def mean_probability(
     networks: Sequence[Logits],
     device: torch.device,
     mirror: Sequence[int] | None = None,
-    fewest: int = 2,
+    fewest: int = 1,
 ) -> np.ndarray:
     """Mean over the networks of each class's probability, float32 (n, classes, size, size).
 

@@ -3,7 +3,9 @@
 The same functions as in the workflow read, prepare, predict and write, so the masks have the same pixels.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +15,25 @@ from pydantic import ValidationError
 from segpipe.config import Predict
 from segpipe.errors import ConfigError, QuarantineError
 from segpipe.ingest import PRELOAD, Reading, image_reader
-from segpipe.io.atomic import remove_leftovers
-from segpipe.io.predictions import have_label_values, mask_form, mask_names
+from segpipe.io.mask_store import Layout, Place
+from segpipe.io.predictions import have_label_values, mask_form
+from segpipe.io.space import check_space
 from segpipe.io.stamp import file_stamp
 from segpipe.isolation import Limits, isolated_map
 from segpipe.log import logger, plain, track
 from segpipe.model.card import ModelCard, pictures_wanted, read_card
+from segpipe.predict.ahead import ReadAhead
 from segpipe.predict.ensemble import Ensemble
 from segpipe.predict.files import find_images, refuse_foreign
 from segpipe.predict.models import by_name, find_models
 from segpipe.predict.reading import LEFT_OUT, Wish, batches, columns, reading_stage
-from segpipe.predict.writer import MaskWriter, Picture
+from segpipe.predict.writer import BATCHES_AHEAD, MaskWriter, Picture
 from segpipe.preprocess.geometry import Geometry
 from segpipe.report.table import write_report
 from segpipe.samples.sample import Sample
 
 TABLE = "predictions.csv"
+PIXELS = 8_000_000  # of a picture, to tell how much room masks need before any is read: about that of a flat detector
 
 
 def predict_folder(wish: Wish) -> pd.DataFrame:
@@ -40,13 +45,9 @@ def predict_folder(wish: Wish) -> pd.DataFrame:
         InputError, ConfigError: there is no such file or model, or the models do not belong together.
     """
     work = Work(wish)
-    remove_leftovers(wish.output)
-    todo = [sample for sample in work.samples if not work.is_done(sample)]
-    failed: dict[str, dict[str, Any]] = {}
-    for row in track(work.run(todo), len(todo), "predict"):
-        if row["status"] == "quarantined":
-            failed[row["image_id"]] = row
-    rows = [failed.get(sample.image_id) or work.row(sample) for sample in work.samples]
+    with closing(work):
+        failed = work.run([sample for sample in work.samples if not work.is_done(sample)])
+        rows = [failed.get(sample.image_id) or work.row(sample) for sample in work.samples]
     table = pd.DataFrame(rows).convert_dtypes()
     write_report(table, wish.output / TABLE)
     work.say_what_is_odd(table)
@@ -68,33 +69,58 @@ class Work:
         self.ensemble.load()
         self._root, self.samples = find_images(wish.places, wish.output, wish.links)
         self._stage = reading_stage(self._root, wish, preprocess, dicom)
-        files = [name for sample in self.samples for name in mask_names(sample.image_id, form, classes)]
-        refuse_foreign(wish.output, [TABLE, *files])
-        self._writer = MaskWriter(self.ensemble, wish.predict, form, classes, wish.output)
-        self._writer.journal.rewrite()  # before the first mask: what lies beside a journal is ours
+        place = Place.of_output(wish.output)
+        layout = Layout(classes, form, wish.predict.masks, wish.predict.probabilities)
+        files = [name for sample in self.samples for name in layout.names(sample.image_id)]
+        refuse_foreign(wish.output, [TABLE, *(files if layout.kind == "files" else [place.finished(layout.kind).name])])
+        self._writer = MaskWriter(self.ensemble, wish.predict, form, classes, place)
+        self._writer.store.journal.rewrite()  # before the first mask: what lies beside a journal is ours
         self._names = list(folders)
         self._seen = self.ensemble.pictures_seen()
 
     def is_done(self, sample: Sample) -> bool:
         """Whether the file is the same as when its masks were made, and all else, too."""
-        return self._writer.keeps(sample.image_id, self._recipe(sample))
+        return self._writer.store.keeps(sample.image_id, self._recipe(sample))
 
-    def run(self, todo: Sequence[Sample]) -> Iterator[dict[str, Any]]:
-        """Predict and write; yields a row per image as it is done."""
+    def run(self, todo: Sequence[Sample]) -> dict[str, dict[str, Any]]:
+        """Predict and write, and bring masks to their place; returns the rows of images without masks."""
+        failed: dict[str, dict[str, Any]] = {}
+        expected = self._writer.layout.expected_bytes(len(todo), len(todo) * PIXELS, self._stage.preprocess.size)
+        check_space(self.output, expected, f"masks of {len(todo)} files")
         limits = Limits(self.wish.seconds_per_image)
-        with isolated_map(image_reader, (self._stage,), todo, limits, self.wish.readers, PRELOAD) as readings:
-            for batch in batches(zip(todo, readings, strict=True), self.ensemble.batch_size):
-                yield from self._batch(batch)
+        with (
+            isolated_map(image_reader, (self._stage,), todo, limits, self.wish.readers, PRELOAD) as readings,
+            ReadAhead(batches(zip(todo, readings, strict=True), self.ensemble.batch_size), BATCHES_AHEAD) as ahead,
+            self._writer.behind() as behind,
+        ):
+
+            def finished() -> Iterator[object]:
+                for batch in ahead:
+                    for sample, reading in batch:
+                        if reading.image is None:
+                            failed[sample.image_id] = self._fail(sample, reading)
+                            yield sample
+                    pictures = [
+                        self._picture(sample, reading) for sample, reading in batch if reading.image is not None
+                    ]
+                    yield from self._writer.predict(pictures, behind)
+                yield from self._writer.finish(behind)
+
+            deque(track(finished(), len(todo), "predict"), maxlen=0)
+        self._writer.store.finish([sample.image_id for sample in self.samples if sample.image_id not in failed])
+        return failed
 
     def row(self, sample: Sample) -> dict[str, Any]:
         """An image with masks, as the journal has it."""
-        facts = self._writer.journal.facts(sample.image_id)
-        made = {"masks_sha256": self._writer.journal.content(sample.image_id), "models": " ".join(self._names)}
+        entry = self._writer.store.journal[sample.image_id]
+        facts = {name: value for name, value in entry.facts.items() if name != "parity"}  # of a run, not of a mask
+        made = {"masks_sha256": entry.content, "models": " ".join(self._names), "engine": self.ensemble.engine}
         return columns(sample, {**facts, **made, "form": self._writer.form})
 
     def say_what_is_odd(self, table: pd.DataFrame) -> None:
         """Pictures that the models know, and masks of earlier calls, which nobody asked to delete."""
-        seen, others = int(table["seen"].sum()), self._writer.journal.image_ids() - set(table["image_id"])
+        others = set(self._writer.store.journal.image_ids()) - set(table["image_id"])
+        seen = int(table["seen"].sum())
         if seen:
             logger.warning(
                 "%d of these pictures trained the models (column seen): their masks are better than those of new ones",
@@ -108,23 +134,21 @@ class Work:
                 TABLE,
             )
 
-    def _batch(self, batch: Sequence[tuple[Sample, Reading]]) -> Iterator[dict[str, Any]]:
-        pictures: list[Picture] = []
-        read: list[tuple[Sample, dict[str, Any]]] = []
-        for sample, reading in batch:
-            if reading.image is None:
-                logger.warning("quarantined %s: %s", plain(sample.image), plain(reading.row["reason"]))
-                self._writer.discard(sample.image_id)
-                yield columns(sample, reading.row)
-            else:
-                pictures.append(Picture(reading.image, Geometry.of_row(dict(reading.row.items()))))
-                read.append((sample, reading.row))
-        found = self._writer.predict(pictures, self._names) if pictures else ()
-        for (sample, row), data in zip(read, found, strict=True):
-            facts = {name: value for name, value in row.items() if name not in LEFT_OUT}
-            facts |= {"status": "predicted", "seen": row["picture"] in self._seen}
-            self._writer.write(sample.image_id, self._recipe(sample), data, facts)
-            yield self.row(sample)
+    def close(self) -> None:
+        """Give open files back."""
+        self._writer.store.close()
+
+    def _fail(self, sample: Sample, reading: Reading) -> dict[str, Any]:
+        logger.warning("quarantined %s: %s", plain(sample.image), plain(reading.row["reason"]))
+        self._writer.store.discard(sample.image_id)
+        return columns(sample, reading.row)
+
+    def _picture(self, sample: Sample, reading: Reading) -> Picture:
+        facts = {name: value for name, value in reading.row.items() if name not in LEFT_OUT}
+        facts |= {"status": "predicted", "seen": reading.row["picture"] in self._seen}
+        geometry = Geometry.of_row(dict(reading.row.items()))
+        assert reading.image is not None
+        return Picture(sample.image_id, sample.image, reading.image, geometry, self._recipe(sample), self._names, facts)
 
     def _recipe(self, sample: Sample) -> str:
         # With the folder, too: files of two patients may have the same name, size and time.

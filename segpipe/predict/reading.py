@@ -62,5 +62,5 @@ def batches(found: Iterable[tuple[Sample, Reading | Lost]], size: int) -> Iterat
 def columns(sample: Sample, facts: dict[str, Any]) -> dict[str, Any]:
     """A row of the table: who and what became of it first."""
     first = {"image_id": sample.image_id, "image": sample.image, "status": "", "reason": ""}
-    made = dict.fromkeys(("models", "form", "masks_sha256", "removed_pixels", "filled_pixels", "seen"))
+    made = dict.fromkeys(("models", "form", "engine", "masks_sha256", "removed_pixels", "filled_pixels", "seen"))
     return {**first, **made, **{name: value for name, value in facts.items() if name not in LEFT_OUT}}

@@ -1,20 +1,26 @@
 """The predict stage: one shard's pictures through the models that never saw their patients."""
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from segpipe.errors import InputError
+from segpipe.io.mask_store import Place
 from segpipe.io.predictions import mask_form
+from segpipe.io.space import check_space
 from segpipe.log import logger, track
 from segpipe.model.card import pictures_seen
+from segpipe.predict.ahead import ReadAhead
 from segpipe.predict.ensemble import Ensemble
 from segpipe.predict.models import by_name
-from segpipe.predict.writer import MaskWriter, Picture
+from segpipe.predict.writer import BATCHES_AHEAD, MaskWriter, Picture
 from segpipe.preprocess.geometry import Geometry
 from segpipe.preprocess.store import Store, open_store, write_table
 from segpipe.stages import PredictStage
@@ -24,24 +30,23 @@ from segpipe.trials import plain_name
 def predict_shard(
     stage: PredictStage, shard: Path, models: Sequence[Path], dataset: Path | None, masks: Path, output: Path
 ) -> None:
-    """Predict every usable image of a shard into the folder ``masks``; ``output`` lists what was done.
+    """Predict every usable image of a shard; ``output`` lists what was done.
 
-    With ``dataset`` the models come from this run and an image is predicted only by those that never saw
-    its patient, their mean probability deciding. Without, all models predict all images.
+    Masks lie in the folder ``masks``, or in an archive or table beside it (:mod:`segpipe.io.mask_store`). With
+    ``dataset`` the models come from this run and an image is predicted only by those that never saw its patient, their
+    mean probability deciding. Without, all models predict all images.
     """
     store = open_store(shard)
-    predictor = Predictor(stage, store, by_name(models), masks, dataset is None)
+    predictor = Predictor(stage, store, by_name(models), Place.of_shard(masks), dataset is None)
     wanted = ["labelled"] if stage.labelled_only else ["labelled", "unlabelled"]
     allowed = _models_by_image(store.table, wanted, dataset, shard.name, list(predictor.folders))
     if dataset:
         predictor.warn_of_known(allowed)
-    todo = [index for index, names in enumerate(allowed) if names and not predictor.is_done(index, names)]
-    for index, data in track(predictor.predict(todo, allowed), len(todo), f"predict {shard.name}"):
-        predictor.write(index, data, allowed[index])
-    rows = [predictor.row(index, names) for index, names in enumerate(allowed)]
-    predictor.remove_stale([row["image_id"] for row in rows if row["predicted"]])
+    with closing(predictor):
+        new = predictor.run(allowed, shard.name)
+        rows = [predictor.row(index, names) for index, names in enumerate(allowed)]
     write_table(output, pd.DataFrame(rows))
-    _log_outcome(shard.name, rows, len(todo))
+    _log_outcome(shard.name, rows, new)
 
 
 @dataclass
@@ -51,17 +56,18 @@ class Predictor:
     stage: PredictStage
     store: Store
     folders: Mapping[str, Path]
-    masks: Path
+    place: Place
     given: bool
 
     def __post_init__(self) -> None:
         stage = self.stage
-        ensemble = Ensemble(self.folders, stage.classes, stage.preprocess, stage.dicom, stage.predict)
+        self._ensemble = Ensemble(
+            self.folders, stage.classes, stage.preprocess, stage.dicom, stage.predict, decided=stage.engine_on_cpu
+        )
         form = mask_form(stage.predict.form, stage.classes, stage.label_masks)
-        self._batch_size = ensemble.batch_size
-        self._writer = MaskWriter(ensemble, stage.predict, form, stage.classes, self.masks)
+        self._writer = MaskWriter(self._ensemble, stage.predict, form, stage.classes, self.place)
         # Models of this run never predict patients that they saw; given ones may, and such scores would mean nothing.
-        self._seen = ensemble.pictures_seen() if self.given else set()
+        self._seen = self._ensemble.pictures_seen() if self.given else set()
 
     def warn_of_known(self, allowed: Sequence[Sequence[str]]) -> None:
         """Tell of pictures that a model of this run saw all the same: in ``model.init``, or as another patient's."""
@@ -74,46 +80,83 @@ class Predictor:
                 "their scores are too good", known,
             )  # fmt: skip
 
-    def is_done(self, index: int, names: Sequence[str]) -> bool:
-        """Whether the mask on disk is the one that predicting again would write."""
-        return self._writer.keeps(self._id(index), self._recipe(index, names))
-
-    def predict(self, todo: Sequence[int], allowed: Sequence[Sequence[str]]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield (index, data); ``data["mask"]`` is bool (classes, rows, columns) at the original size."""
-        for names in sorted({tuple(allowed[index]) for index in todo}):
-            indices = [index for index in todo if tuple(allowed[index]) == names]
-            for start in range(0, len(indices), self._batch_size):
-                batch = indices[start : start + self._batch_size]
-                pictures = [Picture(self.store.images[index], self._geometry(index)) for index in batch]
-                yield from zip(batch, self._writer.predict(pictures, names), strict=True)
-
-    def write(self, index: int, data: dict[str, Any], names: Sequence[str]) -> None:
-        """Write an image's files, then its line in the journal."""
-        self._writer.write(self._id(index), self._recipe(index, names), data)
+    def run(self, allowed: Sequence[Sequence[str]], shard: str) -> int:
+        """Make all masks that are not there, and leave no others; how many were made."""
+        store = self._writer.store
+        recipes = {index: self._recipe(index, names) for index, names in enumerate(allowed) if names}
+        todo = [index for index, made_by in recipes.items() if not store.keeps(self._id(index), made_by)]
+        taken = set(store.take_over({self._id(index): recipes[index] for index in todo}))
+        todo = [index for index in todo if self._id(index) not in taken]
+        self._check_space(todo, shard)
+        self._predict(todo, recipes, allowed, shard)
+        image_ids = [self._id(index) for index in recipes]
+        for name in store.keep_only(image_ids):
+            logger.info("deleted %s: its image is no longer predicted here", name)
+        store.finish(image_ids)
+        return len(todo)
 
     def row(self, index: int, names: Sequence[str]) -> dict[str, Any]:
         """What the shard's index says of an image; the hash makes new masks new content to later stages."""
-        image_id, journal = self._id(index), self._writer.journal
-        facts = journal.facts(image_id) if names else {}
+        image_id = self._id(index)
+        entry = self._writer.store.journal[image_id] if names else None
+        facts = entry.facts if entry else {}
         return {
             "image_id": image_id,
             "predicted": bool(names),
             "models": " ".join(names),
             "form": self._writer.form,
+            "masks": self._writer.layout.kind,
+            "probabilities": self._writer.layout.probabilities,
             "seen": self.store.table["picture"].iloc[index] in self._seen,
-            "masks_sha256": journal.content(image_id) if names else "",
+            "masks_sha256": entry.content if entry else "",
             "removed_pixels": facts.get("removed_pixels", 0),
             "filled_pixels": facts.get("filled_pixels", 0),
+            "engine": self._ensemble.engine,
+            "parity": facts.get("parity", 0.0),
         }
 
-    def remove_stale(self, image_ids: Sequence[str]) -> None:
-        """Delete masks of images that left the shard."""
-        wanted = {name for image_id in image_ids for name in self._writer.names(image_id)}
-        for name in self._writer.journal.remove_others(set(image_ids), wanted):
-            logger.info("deleted %s: its image is no longer predicted here", name)
+    def close(self) -> None:
+        """Give open files back."""
+        self._writer.store.close()
+
+    def _check_space(self, todo: Sequence[int], shard: str) -> None:
+        table = self.store.table.iloc[list(todo)]
+        pixels = int((table["rows"] * table["columns"]).sum())
+        expected = self._writer.layout.expected_bytes(len(todo), pixels, self.stage.preprocess.size)
+        check_space(self.place.folder, expected, f"new masks of shard {shard}")
+
+    def _predict(
+        self, todo: Sequence[int], recipes: Mapping[int, str], allowed: Sequence[Sequence[str]], shard: str
+    ) -> None:
+        batches = self._batches(todo, recipes, allowed)
+        with ReadAhead(batches, BATCHES_AHEAD) as ahead, self._writer.behind() as behind:
+
+            def finished() -> Iterator[Picture]:
+                for batch in ahead:
+                    yield from self._writer.predict(batch, behind)
+                yield from self._writer.finish(behind)
+
+            deque(track(finished(), len(todo), f"predict {shard}"), maxlen=0)
+
+    def _batches(
+        self, todo: Sequence[int], recipes: Mapping[int, str], allowed: Sequence[Sequence[str]]
+    ) -> Iterator[list[Picture]]:
+        """Pictures that are predicted together: those with the same models."""
+        size = self._ensemble.batch_size
+        for names in sorted({tuple(allowed[index]) for index in todo}):
+            indices = [index for index in todo if tuple(allowed[index]) == names]
+            for start in range(0, len(indices), size):
+                yield [self._picture(index, recipes[index], names) for index in indices[start : start + size]]
+
+    def _picture(self, index: int, made_by: str, names: Sequence[str]) -> Picture:
+        pixels = np.array(self.store.images[index])  # here and not later, when the network waits for it
+        return Picture(self._id(index), self._path(index), pixels, self._geometry(index), made_by, names)
 
     def _id(self, index: int) -> str:
         return str(self.store.table["image_id"].iloc[index])
+
+    def _path(self, index: int) -> str:
+        return str(self.store.table["image"].iloc[index])
 
     def _geometry(self, index: int) -> Geometry:
         return Geometry.of_row(self.store.table.iloc[index].to_dict())

@@ -1,79 +1,107 @@
-"""Pictures through an ensemble and into a folder of masks: what shards and folders share."""
+"""Pictures through an ensemble and into a store of masks: what shards and folders share.
+
+Four things go on at a time: the next pictures are read, the network computes a batch, and threads bring the last
+one's probabilities to the original size and write the masks. How much waits in between is bounded.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
 
 from segpipe.config import Classes, Predict
-from segpipe.io.predictions import MaskForm, encode_masks, mask_names, write_masks
+from segpipe.errors import SegpipeError
+from segpipe.io.mask_store import Entry, Layout, MaskStore, Place, recipe
+from segpipe.io.predictions import MaskForm
+from segpipe.log import plain
+from segpipe.predict.behind import WriteBehind
 from segpipe.predict.ensemble import Ensemble
-from segpipe.predict.journal import Journal, recipe
 from segpipe.predict.masks import postprocessing
 from segpipe.preprocess.geometry import Geometry
+
+BATCHES_AHEAD = 2
+TIDIED = ("removed_pixels", "filled_pixels")
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture in the network's square, (size, size) uint8 or uint16, and how it got there."""
+    """A picture in the network's square, (size, size) uint8 or uint16, how it got there, and what it is.
 
+    ``path`` is for messages, ``made_by`` its recipe, and ``facts`` go to the journal.
+    """
+
+    image_id: str
+    path: str
     pixels: np.ndarray
     geometry: Geometry
+    made_by: str
+    models: Sequence[str]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+Predicted = tuple[Picture, np.ndarray]  # and its probabilities, float32 (classes, size, size)
 
 
 class MaskWriter:
     """Predicts pictures, and writes each one's masks and then its line in the journal."""
 
-    def __init__(self, ensemble: Ensemble, predict: Predict, form: MaskForm, classes: Classes, masks: Path) -> None:
-        self.form, self.journal = form, Journal(masks)
-        self._ensemble, self._predict, self._classes, self._masks = ensemble, predict, classes, masks
+    def __init__(self, ensemble: Ensemble, predict: Predict, form: MaskForm, classes: Classes, place: Place) -> None:
+        self.ensemble, self.form = ensemble, form
+        self._predict, self._classes = predict, classes
         self._post = postprocessing(predict, exclusive=form == "labels")
-
-    def names(self, image_id: str) -> list[str]:
-        """The mask files of an image."""
-        return mask_names(image_id, self.form, self._classes)
+        self.layout = Layout(classes, form, predict.masks, predict.probabilities)
+        self.store = MaskStore(place, self.layout)
+        cv2.setNumThreads(1)  # there are several writers, and the network's own threads
 
     def recipe(self, picture: Any, models: Sequence[str]) -> str:
         """A hash of all that decides the masks; ``picture`` is what tells one picture from another."""
         predict = self._predict
         tidy = [predict.smallest_island, predict.fill_holes]
-        return recipe(picture, *self._ensemble.recipe(models), predict.threshold, *tidy, self.form, self._classes)
+        return recipe(picture, *self.ensemble.recipe(models), predict.threshold, *tidy, self.form, self._classes)
 
-    def keeps(self, image_id: str, made_by: str) -> bool:
-        """Whether the masks on disk are those that predicting again would write."""
-        return self.journal.keeps(image_id, made_by, self.names(image_id))
+    def behind(self) -> WriteBehind[Predicted, Entry]:
+        """The threads that :meth:`predict` hands its results to."""
+        threads = self._predict.writers
+        room = self.ensemble.batch_size + 2 * threads
+        return WriteBehind(self._write, self._commit, lambda item: item[0].path, threads, room)
 
-    def predict(self, pictures: Sequence[Picture], models: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """One batch: yields for each picture its ``mask`` (classes, rows, columns) at the original size, and more."""
-        probabilities = self._ensemble.probabilities(np.stack([picture.pixels for picture in pictures]), models)
-        for picture, probability in zip(pictures, probabilities, strict=True):
-            yield self._post({"probability": probability, "geometry": picture.geometry})
+    def predict(self, batch: Sequence[Picture], behind: WriteBehind[Predicted, Entry]) -> Iterator[Picture]:
+        """A batch, whose pictures have the same models; yields pictures whose masks are recorded meanwhile.
 
-    def write(
-        self, image_id: str, made_by: str, data: Mapping[str, Any], facts: Mapping[str, Any] | None = None
-    ) -> None:
-        """Write what :meth:`predict` gave; ``facts`` go to the journal beside the numbers of tidied pixels."""
-        self._delete(image_id, [form for form in self._forms() if form != self.form])
-        files = encode_masks(data["mask"], self.form, self._classes)
-        write_masks(self._masks, image_id, files, self.form, self._classes)
-        tidied = {name: data[name] for name in ("removed_pixels", "filled_pixels")}
-        self.journal.add(image_id, made_by, files, {**(facts or {}), **tidied})
-
-    def discard(self, image_id: str) -> None:
-        """Delete an image's masks of earlier calls, which are no longer right; what the journal does not know stays."""
-        self._delete(image_id, self._forms())
-        self.journal.forget(image_id)
-
-    def _forms(self) -> list[MaskForm]:
-        return ["labels", "per_class"] if len(self._classes) > 1 else ["binary"]
-
-    def _delete(self, image_id: str, forms: Sequence[MaskForm]) -> None:
-        if image_id not in self.journal:
+        Raises:
+            SegpipeError, Exception: as the network or the writing of an earlier batch raises it, with the pictures.
+        """
+        if not batch:
             return
-        for form in forms:
-            names = mask_names(image_id, form, self._classes)
-            if self.journal.wrote(image_id, names):
-                for name in names:
-                    (self._masks / name).unlink()
+        pixels = np.stack([picture.pixels for picture in batch])
+        try:
+            probabilities = self.ensemble.probabilities(pixels, batch[0].models)
+        except SegpipeError:
+            raise
+        except Exception as error:
+            error.add_note(f"while predicting {', '.join(plain(picture.path) for picture in batch)}")
+            raise
+        for picture, probability in zip(batch, probabilities, strict=True):
+            yield from (kept for kept, _ in behind.put((picture, probability)))
+
+    def finish(self, behind: WriteBehind[Predicted, Entry]) -> Iterator[Picture]:
+        """Wait for all that was handed over; yields the pictures."""
+        yield from (kept for kept, _ in behind.finish())
+
+    def _write(self, item: Predicted) -> Entry:
+        """In one of the threads: the masks of an image to the store."""
+        picture, probability = item
+        data = self._post({"probability": probability, "geometry": picture.geometry})
+        entries = self.layout.encode(picture.image_id, data["mask"], probability)
+        self.store.save(entries)
+        measured = {name: data[name] for name in TIDIED} | {"parity": self._parity(picture.models)}
+        return Entry.of(picture.made_by, entries, {**picture.facts, **measured})
+
+    def _parity(self, models: Sequence[str]) -> float:
+        """How far the engine was from PyTorch with the worst of these models; 0 where it is PyTorch."""
+        return max((self.ensemble.parity.get(name, 0.0) for name in models), default=0.0)
+
+    def _commit(self, item: Predicted, entry: Entry) -> None:
+        self.store.commit(item[0].image_id, entry)

@@ -16,6 +16,7 @@ import cv2
 
 from segpipe.errors import ImageError
 from segpipe.io.source import MAX_FILE_BYTES
+from segpipe.preprocess.rows import FACTS
 from segpipe.samples.sample import Sample, inside, mask_inside, patient_key
 from segpipe.stages import PreprocessStage
 
@@ -25,9 +26,9 @@ _READERS = ("imagecodecs", "monai", "nibabel", "numpy", "pillow", "pydicom")
 
 
 def settings_hash(stage: PreprocessStage) -> str:
-    """A hash of the settings and of the versions of all that decodes and resizes."""
+    """A hash of the settings, of the versions of all that decodes and resizes, and of what a row consists of."""
     settings = stage.model_dump(mode="json", exclude=_ELSEWHERE)
-    text = json.dumps([settings, cv2.__version__, *map(_version, _READERS)])
+    text = json.dumps([settings, FACTS, cv2.__version__, *map(_version, _READERS)])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -18,7 +18,7 @@ from segpipe.samples.shards import carried_column
 
 # What is recorded of a readable image, in the table's order.
 FACTS = (
-    *("notes", "sha256", "file_bytes", "recipe", "salt_key", "picture", "content"),
+    *("notes", "sha256", "mask_sha256", "file_bytes", "recipe", "salt_key", "picture", "content"),
     *("format", "modality", "photometric_interpretation", "transfer_syntax"),
     *("bits_stored", "frame", "decoded_at", "modality_lut", "voi", "inverted", "invert_source", "rows", "columns"),
     *("burned_in_annotation", "recognizable_visual_features"),
@@ -56,7 +56,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], classes: Iterable[
     names = dict.fromkeys(name for row in rows for name in row)
     schema = pa.schema([(name, pa.float64() if name in shares else _type(name)) for name in names])
     with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(list(rows), schema), temporary)
+        pq.write_table(pa.Table.from_pylist(list(rows), schema), temporary, write_page_checksum=True)
 
 
 def read_rows(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

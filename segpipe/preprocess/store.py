@@ -70,9 +70,9 @@ def stack_writer(path: Path, count: int, shape: tuple[int, ...], dtype: np.dtype
 
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:
-    """A Parquet table; the same rows give the same bytes."""
+    """A Parquet table, with checksums; the same rows give the same bytes."""
     with atomic_path(path) as temporary:
-        frame.to_parquet(temporary, index=False)
+        frame.to_parquet(temporary, index=False, write_page_checksum=True)
 
 
 @dataclass(frozen=True)

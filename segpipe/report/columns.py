@@ -43,6 +43,7 @@ _IDENTITY = (
 )
 
 _TIDIED = (
+    Column("engine", "text", "what computed the network: name, version and precision (docs/engines.md)"),
     Column("removed_pixels", "integer", "pixels of small pieces that predict.smallest_island took away, all classes"),
     Column("filled_pixels", "integer", "pixels of holes that predict.fill_holes filled, all classes"),
 )

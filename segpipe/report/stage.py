@@ -11,15 +11,17 @@ import pandas as pd
 from segpipe.checks.hygiene import count_findings, with_checks
 from segpipe.config import canonical_json
 from segpipe.io.atomic import write_text
-from segpipe.io.predictions import read_masks
+from segpipe.io.mask_store import MaskReader
 from segpipe.log import logger
 from segpipe.preprocess.geometry import Geometry, fit_mask
 from segpipe.preprocess.store import open_store, pack_bits
 from segpipe.report.cases import Case, choose_cases
 from segpipe.report.overview import write_overview
 from segpipe.report.repeats import spread, with_repeats
+from segpipe.report.sources import read_images, read_predictions, read_scores
 from segpipe.report.table import build_report, write_report
 from segpipe.score.aggregate import summarise
+from segpipe.score.table import score_columns
 from segpipe.stages import PredictStage, ReportStage
 
 TRAINING = (
@@ -53,9 +55,8 @@ def write_run_report(
 
 def run_table(stage: ReportStage, results: Path, shards: Sequence[str], with_folds: bool) -> pd.DataFrame:
     """The report's table (:func:`segpipe.report.table.build_report`) from the tables of all stages."""
-    images = pd.concat([pd.read_parquet(results / "shards" / shard / "table.parquet") for shard in shards])
-    scores = pd.concat([pd.read_parquet(results / "scores" / f"{shard}.parquet") for shard in shards])
-    predictions = pd.concat([pd.read_parquet(results / "predictions" / f"{shard}.parquet") for shard in shards])
+    images, predictions = read_images(stage, results, shards), read_predictions(results, shards)
+    scores = read_scores(results, shards, ["image_id", *score_columns(stage.classes)])
     repeats = range(1, stage.repeats + 1)
     scores = with_repeats(scores, results, shards, repeats)
     if with_folds:
@@ -64,7 +65,7 @@ def run_table(stage: ReportStage, results: Path, shards: Sequence[str], with_fol
         images = images.merge(gathered, on="image_id", how="left")
     images = with_checks(images, stage.checks, stage.classes)
     images["status"], images["reason"] = _outcome(images, predictions)
-    tidied = predictions.loc[predictions["predicted"], ["image_id", "removed_pixels", "filled_pixels"]]
+    tidied = predictions.loc[predictions["predicted"], ["image_id", "engine", "removed_pixels", "filled_pixels"]]
     images = images.merge(tidied, on="image_id", how="left")
     return build_report(images, scores, stage.classes, stage.carried, repeats)
 
@@ -108,15 +109,15 @@ def _pictures(
         if not known.isin(image_ids).any():
             continue
         store = open_store(results / "shards" / shard)
-        forms = pd.read_parquet(results / "predictions" / f"{shard}.parquet").set_index("image_id")["form"]
-        for index in np.flatnonzero(store.table["image_id"].isin(image_ids)):
-            row = store.table.iloc[index]
-            geometry = Geometry.of_row(row.to_dict())
-            masks = read_masks(results / "masks" / shard, row["image_id"], forms[row["image_id"]], stage.classes)
-            prediction = pack_bits(np.stack([fit_mask(mask, geometry) for mask in masks]))
-            image = _as_uint8(store.images[index])[geometry.inside]
-            reference = store.masks[index][geometry.inside]
-            found[row["image_id"]] = image, reference, prediction[geometry.inside]
+        predictions = pd.read_parquet(results / "predictions" / f"{shard}.parquet").query("predicted")
+        with MaskReader.of_shard(results / "masks" / shard, predictions, stage.classes) as reader:
+            for index in np.flatnonzero(store.table["image_id"].isin(image_ids)):
+                row = store.table.iloc[index]
+                geometry = Geometry.of_row(row.to_dict())
+                prediction = pack_bits(np.stack([fit_mask(mask, geometry) for mask in reader.masks(row["image_id"])]))
+                image = _as_uint8(store.images[index])[geometry.inside]
+                reference = store.masks[index][geometry.inside]
+                found[row["image_id"]] = image, reference, prediction[geometry.inside]
     return found
 
 

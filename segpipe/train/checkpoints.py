@@ -7,12 +7,16 @@ from pathlib import Path
 
 from segpipe.errors import ConfigError, InputError
 from segpipe.io.atomic import atomic_path, remove_leftovers
+from segpipe.io.space import check_space
 from segpipe.log import logger
 from segpipe.train.contract import Contract, contract_hash, differences
 from segpipe.train.state import TrainState, read_state, save_state
 
 # Permissions, disks and networks; torch stumbles over a file cut short with an OSError, too, of another number.
 UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
+
+FILES = 3  # last.pt and best.pt, and for a moment the one that replaces one of them
+STATES = 5  # in each: weights, their average, the best ones, and the two moments of AdamW
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,15 @@ class Checkpoints:
     def best(self) -> Path:
         """The state after the best epoch."""
         return self.folder / "best.pt"
+
+    def check_space(self, weights: int) -> None:
+        """Whether the files will fit that are not there yet; ``weights`` are the bytes of the network's.
+
+        Raises:
+            DiskFullError: they cannot.
+        """
+        there = sum(path.exists() for path in (self.last, self.best))
+        check_space(self.folder, (FILES - there) * STATES * weights, "checkpoints")
 
     def save(self, state: TrainState) -> None:
         """Replace ``last.pt``, and ``best.pt`` where this is the best epoch.

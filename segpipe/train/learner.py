@@ -55,6 +55,11 @@ class Learner:
         """What is validated and kept: the average of the weights if there is one."""
         return self.average.network if self.average else self.network
 
+    @property
+    def weight_bytes(self) -> int:
+        """Of the network."""
+        return sum(tensor.nbytes for tensor in self.network.state_dict().values())
+
     def begin_epoch(self, epoch: int) -> None:
         """Into training mode; the encoder is frozen in the first epochs if the config says so. Epochs count from 1."""
         frozen = epoch <= self._config.freeze_encoder_epochs

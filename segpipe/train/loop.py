@@ -119,6 +119,8 @@ class Trainer:
             )  # fmt: skip
             if not course.ended:
                 self._note_processes(state)
+                if self.team.leads:
+                    self.checkpoints.check_space(learner.weight_bytes)
             while not course.ended:
                 started, first = time.monotonic(), state.step
                 course.epoch()

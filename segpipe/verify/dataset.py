@@ -1,11 +1,11 @@
 """Whether the dataset's table still belongs to the shards, and to its fingerprint."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 
+from segpipe.dataset import content_fingerprint
 from segpipe.preprocess.store import FILES
-from segpipe.verify.finding import Finding, Unreadable
+from segpipe.verify.finding import Finding, UnreadableError
 from segpipe.verify.run import Run, read_columns
 
 CONTENT = ["image_id", "patient", "status", "content"]
@@ -19,13 +19,13 @@ def check_dataset(run: Run) -> Iterator[list[Finding]]:
     )
     path = folder / "dataset.parquet"
     images = read_columns(path, [*CONTENT, "fold", "shard"], "dataset", advice)
-    labelled = images[images["status"] == "labelled"]
-    lines = labelled["image_id"] + " " + labelled["content"] + " " + labelled["fold"]
-    found = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    found = content_fingerprint(images[images["status"] == "labelled"])
     try:
         wanted = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise Unreadable(Finding("dataset", str(folder / "dataset.json"), "is missing or damaged", advice)) from None
+        raise UnreadableError(
+            Finding("dataset", str(folder / "dataset.json"), "is missing or damaged", advice)
+        ) from None
     if found != wanted:
         yield [Finding("dataset", str(path), "does not have the fingerprint that dataset.json says", advice)]
     for shard in run.shards:

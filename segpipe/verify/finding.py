@@ -1,23 +1,22 @@
 """What `segpipe verify` finds: one line for each file, or row of a file, that is not what it was."""
 
 import csv
-import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, field, fields
+from typing import TextIO
 
-from segpipe.io.atomic import write_text
 from segpipe.log import plain
 
 KINDS = {
-    "config": "stage configs",
-    "input": "images and masks as they were read",
-    "store": "shard stores",
-    "dataset": "the dataset's table",
+    "config": "sample tables and stage configs",
+    "input": "images, with their masks, as they were read",
+    "store": "stored pictures, with their masks",
+    "dataset": "shards in the dataset's table",
     "weights": "models",
     "mask": "predicted masks",
-    "scores": "scores",
+    "scores": "rows of scores",
+    "recount": "images scored again from masks and references",
     "report": "report.csv and summary.json",
 }
 _MOST = 10  # findings of one kind that are printed; --output has all
@@ -34,7 +33,7 @@ class Finding:
     image_id: str = ""
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """A file that a check cannot go on without; it carries the finding that says so."""
 
     def __init__(self, finding: Finding) -> None:
@@ -42,26 +41,52 @@ class Unreadable(Exception):
         self.finding = finding
 
 
-def findings_text(findings: Sequence[Finding], checked: Counter[str], notes: Iterable[str]) -> str:
-    """What was compared and what differs, for a terminal; what to do is said once for all it helps."""
-    lines = []
-    for kind, what in KINDS.items():
-        own = [finding for finding in findings if finding.kind == kind]
-        lines.append(f"{what}: {checked[kind]} compared, {len(own) or 'none'} {'differ' if own else 'differs'}")
-        for finding in own[:_MOST]:
+@dataclass
+class Tally:
+    """What was compared and what differs: numbers, and the first findings of each kind, however many there are.
+
+    ``stream`` gets a line of CSV for each, after a header.
+    """
+
+    stream: TextIO | None = None
+    compared: Counter[str] = field(default_factory=Counter)
+    differing: Counter[str] = field(default_factory=Counter)
+    first: dict[str, list[Finding]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._writer = csv.writer(self.stream, lineterminator="\n") if self.stream else None
+        if self._writer:
+            self._writer.writerow(field.name for field in fields(Finding))
+
+    def add(self, kind: str, findings: Iterable[Finding]) -> None:
+        """One thing was compared, with these findings."""
+        self.compared[kind] += 1
+        for finding in findings:
+            self.differing[finding.kind] += 1
+            own = self.first.setdefault(finding.kind, [])
+            if len(own) < _MOST:
+                own.append(finding)
+            if self._writer:
+                self._writer.writerow(astuple(finding))
+
+    def text(self, left_out: Iterable[str] = ()) -> str:
+        """For a terminal; what to do is said once for all it helps."""
+        lines = []
+        for kind, what in KINDS.items():
+            if kind in left_out:
+                lines.append(f"{what}: left out")
+            elif self.compared[kind] or self.differing[kind]:
+                number = self.differing[kind]
+                lines.append(f"{what}: {self.compared[kind]} compared, {f'{number} differ' if number else 'all alike'}")
+            lines += self._details(kind)
+        return "\n".join(lines)
+
+    def _details(self, kind: str) -> list[str]:
+        own = self.first.get(kind, [])
+        lines = []
+        for finding in own:
             of = f" ({finding.image_id})" if finding.image_id else ""
             lines.append(f"  {plain(finding.file)}{of}: {plain(finding.problem)}")
-        if len(own) > _MOST:
-            lines.append(f"  and {len(own) - _MOST} more (--output FILE writes all of them)")
-        lines += [f"  -> {advice}" for advice in dict.fromkeys(finding.advice for finding in own[:_MOST])]
-    return "\n".join([*lines, *notes])
-
-
-def write_findings(findings: Iterable[Finding], path: Path) -> None:
-    """A CSV with a row for each finding, and a header where there is none."""
-    text = io.StringIO()
-    names = [field.name for field in fields(Finding)]
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([getattr(finding, name) for name in names] for finding in findings)
-    write_text(path, text.getvalue())
+        if self.differing[kind] > len(own):
+            lines.append(f"  and {self.differing[kind] - len(own)} more (--output FILE writes all of them)")
+        return lines + [f"  -> {advice}" for advice in dict.fromkeys(finding.advice for finding in own)]

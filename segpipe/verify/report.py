@@ -5,11 +5,14 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
+import pyarrow as pa
+
 from segpipe.config import canonical_json
+from segpipe.errors import InputError
 from segpipe.report.stage import run_summary, run_table
 from segpipe.report.table import report_cells
 from segpipe.stages import ReportStage
-from segpipe.verify.finding import Finding
+from segpipe.verify.finding import Finding, UnreadableError
 from segpipe.verify.run import Run
 
 ADVICE = "Delete {path} and run snakemake: it is made again from the tables."
@@ -18,8 +21,14 @@ ADVICE = "Delete {path} and run snakemake: it is made again from the tables."
 def check_report(run: Run, stage: ReportStage) -> Iterator[list[Finding]]:
     """Build the report again in memory and compare every byte; names the first row that differs."""
     folds = not run.config.model.weights
-    table = run_table(stage, run.folder, run.shards, folds)
     path = run.folder / "report.csv"
+    try:
+        table = run_table(stage, run.folder, run.shards, folds)
+        summary = canonical_json(run_summary(stage, run.folder, table, folds))
+    except (OSError, KeyError, ValueError, InputError, pa.ArrowException) as error:
+        text = f"cannot be made again: a table of an earlier stage is damaged or missing ({type(error).__name__})"
+        advice = "What is said above of that table; or `snakemake` first, where the run is not finished."
+        raise UnreadableError(Finding("report", str(path), text, advice)) from None
     advice = ADVICE.format(path=path)
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -29,7 +38,7 @@ def check_report(run: Run, stage: ReportStage) -> Iterator[list[Finding]]:
     yield [Finding("report", str(path), problem, advice, image_id)] if problem else []
     path = run.folder / "summary.json"
     try:
-        same = path.read_text(encoding="utf-8") == canonical_json(run_summary(stage, run.folder, table, folds))
+        same = path.read_text(encoding="utf-8") == summary
         problem = "" if same else "does not follow from the tables"
     except (OSError, UnicodeDecodeError) as error:
         problem = f"cannot be read ({getattr(error, 'strerror', None) or 'no UTF-8'})"

@@ -1,14 +1,16 @@
 """Whether the stored pictures are those that were read."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from segpipe.preprocess.store import FILES
-from segpipe.verify.finding import Finding, Unreadable
+from segpipe.verify.finding import Finding, UnreadableError
 from segpipe.verify.run import Run, read_columns
 
 COLUMNS = ("image_id", "status", "picture", "content")
@@ -17,55 +19,55 @@ COLUMNS = ("image_id", "status", "picture", "content")
 def check_store(run: Run, shard: str) -> Iterator[list[Finding]]:
     """Hash every picture and its masks again; yields the findings of each image in turn.
 
-    The stacks are read one picture at a time and not through a memory map, so memory stays that of one.
+    The stacks are read one picture at a time and not through a memory map, so memory stays that of a few.
 
     Raises:
-        Unreadable: a file is missing, or the three do not belong together.
+        UnreadableError: a file is missing, or the three do not belong together.
     """
     folder = run.folder / "shards" / shard
     advice = f"Delete {folder} and run snakemake: its images are read again."
     table = read_columns(folder / FILES[2], COLUMNS, "store", advice)
     with ExitStack() as stack:
         images, masks = (stack.enter_context(_Stack(folder / name, len(table), advice)) for name in FILES[:2])
-        for row in table.itertuples():
-            image, mask = images.next(), masks.next()
+
+        def check(row: Any) -> list[Finding]:
             if row.status == "quarantined":
-                yield []
-                continue
-            digest = hashlib.sha256(image)
+                return []
+            digest = hashlib.sha256(images.read(row.Index))
             problems = [] if digest.hexdigest() == row.picture else [(FILES[0], "the stored picture")]
             if row.status == "labelled":
-                digest.update(mask)
+                digest.update(masks.read(row.Index))
             if not problems and digest.hexdigest() != row.content:
                 problems = [(FILES[1], "the stored mask")]
-            yield [
-                Finding(
-                    "store", str(folder / name), f"{what} of row {row.Index} has another hash", advice, row.image_id
-                )
+            return [
+                Finding("store", str(folder / name), f"{what} of row {row.Index} has another hash", advice,
+                        str(row.image_id))
                 for name, what in problems
-            ]
+            ]  # fmt: skip
+
+        yield from run.each(check, table.itertuples())
 
 
 class _Stack:
-    """The arrays of an .npy file one after the other, as bytes."""
+    """The arrays of an .npy file by number, as bytes; several threads may read."""
 
     def __init__(self, path: Path, count: int, advice: str) -> None:
         try:
             stack = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
-            raise Unreadable(Finding("store", str(path), "is missing", advice)) from None
+            raise UnreadableError(Finding("store", str(path), "is missing", advice)) from None
         except (OSError, ValueError) as error:
             text = f"cannot be read ({type(error).__name__}: not whole, or no .npy file)"
-            raise Unreadable(Finding("store", str(path), text, advice)) from None
+            raise UnreadableError(Finding("store", str(path), text, advice)) from None
         if len(stack) != count:
             text = f"holds {len(stack)} pictures, but table.parquet has {count} rows"
-            raise Unreadable(Finding("store", str(path), text, advice))
+            raise UnreadableError(Finding("store", str(path), text, advice))
         self._size = int(np.prod(stack.shape[1:])) * stack.dtype.itemsize
+        self._offset = stack.offset
         self._file = path.open("rb")
-        self._file.seek(stack.offset)
 
-    def next(self) -> bytes:
-        return self._file.read(self._size)
+    def read(self, number: int) -> bytes:
+        return os.pread(self._file.fileno(), self._size, self._offset + number * self._size)
 
     def __enter__(self) -> "_Stack":
         return self

@@ -1,4 +1,4 @@
-"""Whether the models are those that training wrote, and that the masks were made with."""
+"""Whether the models are those that training wrote."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from segpipe import __version__
 from tests.conftest import PROJECT
 
 SEGPIPE = str(Path(sys.executable).with_name("segpipe"))
@@ -24,6 +25,11 @@ def test_errors_are_one_message_with_the_documented_code(tmp_path):
     (tmp_path / "none.yaml").write_text("data: {images: x.png, masks: {a: m.png}, root: nowhere}\n")
     assert segpipe("scan", str(tmp_path / "none.yaml")).returncode == 4
     assert segpipe("train").returncode == 2
+
+
+def test_the_version_is_printed_without_a_verb():
+    done = segpipe("--version")
+    assert (done.returncode, done.stdout) == (0, f"{__version__}\n")
 
 
 def test_explain_tells_the_story_of_a_file_and_draws_it(tmp_path):
@@ -52,10 +58,10 @@ def test_explain_finds_an_image_of_a_run_by_its_id(tmp_path):
     assert segpipe("explain", "nobody", "--config", str(tmp_path / "c.yaml")).returncode == 4
 
 
-def test_doctor_lists_versions_networks_and_transfer_syntaxes():
+def test_doctor_lists_versions_engines_networks_and_transfer_syntaxes():
     done = segpipe("doctor")
     assert done.returncode == 0, done.stderr
-    for word in ("torch", "unet_strided", "JPEG-LS Lossless", "RLE Lossless", "CPU"):
+    for word in ("torch", "unet_strided", "JPEG-LS Lossless", "RLE Lossless", "CPU", "\n  auto is "):
         assert word in done.stdout
 
 

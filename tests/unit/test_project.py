@@ -21,13 +21,13 @@ from tests.conftest import PROJECT
 # From the top down; a module may import its own layer and those below.
 LAYERS = [
     {"cli", "__main__", "config_reference"},
-    {"doctor", "explain", "lr_find", "validate", "verify"},
+    {"clean", "doctor", "explain", "lr_find", "status", "validate", "verify"},
     {"ingest", "dataset", "folds", "train", "predict", "export", "report", "compare", "phantom", "import_masks"},
     {"score", "model", "transforms"},
     {"checks"},
     {"preprocess"},
     {"stages", "samples"},
-    {"io", "log", "gpu", "config_file", "isolation", "trials", "costs"},
+    {"io", "log", "gpu", "config_file", "isolation", "trials", "costs", "installed"},
     {"config", "errors"},
 ]
 WITHOUT_TORCH = [
@@ -39,6 +39,8 @@ WITHOUT_TORCH = [
     "report.stage",
     "io.dicom.read",
     "preprocess.store",
+    "status.text",
+    "status.orphans",
 ]
 
 
@@ -122,7 +124,7 @@ def test_help_is_quick_and_every_verb_has_some(tmp_path):
     assert used < 2, "0.25 s on a quiet machine; torch alone would be 2 s and more"
     verbs = re.findall(r"^│ ([\w-]+)  ", text, re.M)
     assert {"scan", "preprocess", "dataset", "train", "predict-shard", "score", "report", "check"} <= set(verbs)
-    assert {"phantom", "doctor", "explain", "validate", "predict", "export"} <= set(verbs)
+    assert {"phantom", "doctor", "explain", "validate", "predict", "export", "verify", "clean"} <= set(verbs)
 
 
 def test_the_exit_codes_are_documented():

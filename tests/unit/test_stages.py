@@ -1,5 +1,6 @@
 import pytest
 
+from segpipe import installed
 from segpipe.config_file import parse_config
 from segpipe.errors import ConfigError
 from segpipe.stages import PredictStage, ReportStage, ScoreStage, TrainStage, load_stage, stage_configs, stage_text
@@ -53,3 +54,12 @@ def test_thresholds_of_flags_reach_the_report_alone():
         for checks in ({}, {"polarity": 0.4, "mask_area": 3})
     )
     assert [name for name in first if first[name] != second[name]] == ["report"]
+
+
+@pytest.mark.parametrize("found", [True, None])
+def test_the_scan_decides_what_engine_auto_means_for_all_shards(found, monkeypatch):
+    monkeypatch.setattr(installed, "find_spec", lambda package: found)
+    assert stage_configs(CONFIG, [])["predict"].engine_on_cpu == ("openvino" if found else "torch")
+    predict = CONFIG.predict.model_copy(update={"engine": "torch"})
+    own = stage_configs(CONFIG.model_copy(update={"predict": predict}), [])["predict"]
+    assert own.engine_on_cpu == "", "what is installed changes nothing where the config names the engine"

@@ -24,6 +24,8 @@ rule train:
         gpu=gpus_wanted(CONFIG.train.device),
         nodes=1,
         mem_mb=memory("train"),
+        # A resource, because it belongs to the machine: profiles set it, and another one trains nothing again.
+        scratch=os.environ.get("SEGPIPE_SCRATCH", ""),
     params:
         config=fingerprint("train"),
         init=stamps([CONFIG.model.init] if CONFIG.model.init else []),
@@ -36,4 +38,4 @@ rule train:
     shell:
         "segpipe train --config {input.config:q} --dataset {input.dataset:q} --shards {params.shards:q}"
         " --model {wildcards.model:q} --output {params.folder:q} --log {log:q}"
-        " --gpus {resources.gpu} --nodes {resources.nodes}"
+        " --gpus {resources.gpu} --nodes {resources.nodes} --scratch={resources.scratch:q}"

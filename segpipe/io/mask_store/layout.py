@@ -15,6 +15,7 @@ Kind = Literal["files", "archive", "rle"]
 Probabilities = Literal["none", "uint8", "float16"]
 
 RUNS = ".rle"
+PER_PIXEL, BLOCK = 0.01, 4096  # bytes of a mask: measured 0.005 to 0.009 for lungs (docs/mask-files.md); of a file
 ENDINGS: Mapping[Probabilities, str] = {"uint8": ".probability.png", "float16": ".probability.npy"}
 
 
@@ -52,6 +53,21 @@ class Layout:
             return []
         return [f"{image_id}.{name}{ENDINGS[self.probabilities]}" for name in self.classes]
 
+    def names(self, image_id: str) -> list[str]:
+        """All entries of an image."""
+        return self.mask_names(image_id) + self.probability_names(image_id)
+
+    def expected_bytes(self, images: int, pixels: int, size: int) -> int:
+        """What new masks of so many images, which have so many pixels together, take on the disk at most, about.
+
+        An archive or table is written once more when it is finished. Probabilities are counted without compression.
+        """
+        per_mask = pixels * PER_PIXEL + images * BLOCK
+        masks = round(len(self.classes) * per_mask)
+        of_pixel = {"none": 0, "uint8": 1, "float16": 2}[self.probabilities]
+        kept = images * len(self.classes) * size * size * of_pixel
+        return (masks + kept) * (1 if self.kind == "files" else 2)
+
     def encode(self, image_id: str, masks: np.ndarray, probabilities: np.ndarray) -> Entries:
         """``masks`` (classes, rows, columns) bool and ``probabilities`` (classes, size, size) float32 as bytes."""
         names = self.probability_names(image_id)
@@ -65,7 +81,7 @@ class Layout:
         return dict(zip(self.mask_names(image_id), contents, strict=True))
 
 
-def holds_runs(masks: Mapping[str, bytes]) -> bool:
+def holds_runs(masks: Mapping[str, object]) -> bool:
     """Whether masks are run lengths, not pictures."""
     return all(name.endswith(RUNS) for name in masks)
 

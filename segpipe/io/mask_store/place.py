@@ -47,9 +47,8 @@ class Place:
         Raises:
             OSError, ValueError: there are none, or none that can be read.
         """
-        opener = {"files": Folder, "archive": Archive, "rle": Table}[kind]
-        found: Finished = opener(self.finished(kind))
-        return found
+        path = self.finished(kind)
+        return Folder(path) if kind == "files" else Archive(path) if kind == "archive" else Table(path)
 
     def files(self) -> list[Path]:
         """All files that lie here, finished or not, sorted: what a shard's masks consist of."""

@@ -1,8 +1,12 @@
 """Finished masks for the stages that come later, whatever kind of store holds them."""
 
+from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from segpipe.config import Classes
 from segpipe.errors import InputError
@@ -18,8 +22,8 @@ class MaskReader:
         InputError: there is no such store; or, from its methods, an image is missing or damaged.
     """
 
-    def __init__(self, place: Place, kind: Kind, classes: Classes) -> None:
-        self._kind, self._classes = kind, classes
+    def __init__(self, place: Place, kind: Kind, form: MaskForm, classes: Classes) -> None:
+        self._layout = Layout(classes, form, kind)
         self._where = place.finished(kind)
         self._index = place.folder.parent.parent / "predictions" / f"{place.folder.name}.parquet"
         try:
@@ -27,11 +31,19 @@ class MaskReader:
         except (OSError, ValueError):
             raise InputError(self._complaint(str(self._where))) from None
 
-    def masks(self, image_id: str, form: MaskForm) -> np.ndarray:
+    @classmethod
+    def of_shard(cls, masks: Path, predictions: pd.DataFrame, classes: Classes) -> "MaskReader":
+        """That of a shard whose ``masks`` are there, in the kind of store and the form that the table of predictions
+        names; without a row it may be any."""
+        first: Any = predictions.iloc[0] if len(predictions) else {"masks": "files", "form": "per_class"}
+        return cls(Place.of_shard(masks), first["masks"], first["form"], classes)
+
+    def masks(self, image_id: str) -> np.ndarray:
         """The masks of an image, (classes, rows, columns) bool at the original size."""
-        names = Layout(self._classes, form, self._kind).mask_names(image_id)
+        layout = self._layout
+        names = layout.mask_names(image_id)
         try:
-            return masks_of({name: self._found.read(name) for name in names}, form, self._classes)
+            return masks_of({name: self._found.read(name) for name in names}, layout.form, layout.classes)
         except (KeyError, OSError, ValueError):
             raise InputError(self._complaint(f"{names[0]} of {self._where}")) from None
 
@@ -41,7 +53,7 @@ class MaskReader:
         :func:`segpipe.preprocess.probabilities.at_original_size` brings them to the picture's size.
         """
         for kind, ending in ENDINGS.items():
-            names = Layout(self._classes, "per_class", self._kind, kind).probability_names(image_id)
+            names = replace(self._layout, probabilities=kind).probability_names(image_id)
             try:
                 return np.stack([probability_of(name, self._found.read(name)) for name in names])
             except KeyError:

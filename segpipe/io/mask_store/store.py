@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, get_args
 
+from segpipe.io.atomic import remove_leftovers
 from segpipe.io.mask_store.journal import Entry, Journal
 from segpipe.io.mask_store.layout import Entries, Kind, Layout, holds_runs, masks_of
 from segpipe.io.mask_store.place import Place
@@ -20,6 +21,8 @@ class MaskStore:
     """
 
     def __init__(self, place: Place, layout: Layout) -> None:
+        for folder in {place.folder, place.stem.parent}:
+            remove_leftovers(folder)
         self.layout, self.journal = layout, Journal(place.folder)
         self._place, self._sources = place, Sources(place, layout.kind)
 
@@ -37,7 +40,7 @@ class MaskStore:
         pairs = ((image_id, by_recipe.get(made_by)) for image_id, made_by in wanted.items())
         return [image_id for image_id, other in pairs if other and self._copy(other, image_id)]
 
-    def save(self, image_id: str, entries: Entries) -> None:
+    def save(self, entries: Entries) -> None:
         """Write an image's entries; they count once :meth:`commit` has recorded them."""
         if self.layout.kind == "files":
             self._sources.folder.write(entries.all)
@@ -99,7 +102,7 @@ class MaskStore:
             return False
         masks, probabilities = (_renamed(part, other, image_id) for part in (found.masks, found.probabilities))
         entries = self._as_wanted(image_id, Entries(masks, probabilities))
-        self.save(image_id, entries)
+        self.save(entries)
         self.commit(image_id, Entry.of(entry.made_by, entries, entry.facts))
         return True
 
@@ -127,7 +130,7 @@ class MaskStore:
                 and recorded(self._sources.folder, entry.hashes) != self._as_wanted(image_id, entries).all
             ):
                 entries = self._as_wanted(image_id, entries)
-                self.save(image_id, entries)
+                self.save(entries)
                 self.commit(image_id, Entry.of(entry.made_by, entries, entry.facts))
 
     def _changed(self, wanted: set[str]) -> bool:
@@ -160,10 +163,12 @@ class MaskStore:
         write = write_archive if kind == "archive" else write_table
         write(self._place.finished(kind), images())
         self._sources.reopen(kind)
+        before = {image_id: self.journal[image_id] for image_id in fresh}
         for image_id, entry in fresh.items():
-            self._sources.remove_files(self.journal[image_id], {})
             self.journal.replace(image_id, entry)
-        self.journal.rewrite()
+        self.journal.rewrite()  # before anything is deleted
+        for entry in before.values():
+            self._sources.remove_files(entry, {})
         self._sources.work.remove()
 
     def _remove_emptied(self) -> None:

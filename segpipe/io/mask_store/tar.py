@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from segpipe.io.atomic import atomic_path, explain_full_disk
+from segpipe.io.mask_store.layout import Entries
 
 _BLOCK = tarfile.BLOCKSIZE
 
@@ -87,13 +88,12 @@ class WorkFile:
         return self._file
 
 
-def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
-    """Write a whole tar file atomically."""
+def write_archive(path: Path, images: Iterable[tuple[str, Entries]]) -> None:
+    """Write the entries of all images atomically."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        for name, content in members:
-            file.write(_header(name, len(content)))
-            file.write(content)
-            file.write(_padding(len(content)))
+        for _, entries in images:
+            for name, content in entries.all.items():
+                file.write(_header(name, len(content)) + content + _padding(len(content)))
         file.write(bytes(2 * _BLOCK))
         file.write(bytes(-file.tell() % tarfile.RECORDSIZE))
 

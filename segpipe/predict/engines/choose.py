@@ -3,12 +3,11 @@
 The engine may change the last bit of a probability, and with it a pixel. So all shards of a run have the same.
 """
 
-from importlib.util import find_spec
-
 import torch
 
 from segpipe.config import Predict
 from segpipe.errors import ConfigError
+from segpipe.installed import NEEDED, fastest_on_a_cpu, not_installed
 from segpipe.model.device import choose_precision
 from segpipe.predict.engines.compiled import Compiled
 from segpipe.predict.engines.eager import Eager
@@ -18,14 +17,13 @@ from segpipe.predict.engines.on_openvino import OpenVino
 from segpipe.predict.masks import build_inferer
 
 ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (Eager, Compiled, OnnxRuntime, OpenVino)}
-# What an engine needs besides torch; the extra that brings it has the engine's name.
-NEEDED = {"onnxruntime": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}
 PRECISIONS = {"onnxruntime": (torch.float32,), "openvino": (torch.float32, torch.bfloat16)}
-AUTO = ("openvino", "torch")  # measured: docs/engines.md
 
 
-def choose_engine(predict: Predict, size: int, device: torch.device) -> Engine:
+def choose_engine(predict: Predict, size: int, device: torch.device, decided: str = "") -> Engine:
     """The engine of ``predict.engine``, for pictures of ``size`` x ``size``.
+
+    ``decided`` is what ``auto`` means on a CPU in the whole run; without it, what is installed here decides.
 
     Raises:
         ConfigError: it is not installed, or cannot do what the other settings ask for.
@@ -37,13 +35,20 @@ def choose_engine(predict: Predict, size: int, device: torch.device) -> Engine:
         if obstacle := hindrance(predict.engine, setting):
             raise ConfigError(f"predict.engine: {predict.engine}, but {obstacle}")
         return ENGINES[predict.engine](setting)
-    return ENGINES[next(name for name in AUTO if not hindrance(name, setting))](setting)
+    if device.type == "cpu" and (missing := not_installed(decided)):
+        raise ConfigError(
+            f"predict.engine: auto is {decided} in this run, as it was installed where the run was scanned, but here "
+            f"{_are_missing(missing)}, and all shards must have the same engine. Install the same packages "
+            f"everywhere (pip install 'segpipe[{decided}]'), or set predict.engine: torch."
+        )
+    name = decided or fastest_on_a_cpu()
+    return ENGINES["torch" if hindrance(name, setting) else name](setting)
 
 
 def hindrance(name: str, setting: Setting) -> str:
     """Why an engine cannot be used, and what to do; empty where it can."""
     if missing := not_installed(name):
-        return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: pip install 'segpipe[{name}]'."
+        return f"{_are_missing(missing)}: pip install 'segpipe[{name}]'."
     if name != "torch" and setting.inferer:
         return "it takes whole pictures only. Set predict.inferer: whole, or predict.engine: torch."
     if name in NEEDED and setting.device.type != "cpu":
@@ -53,6 +58,5 @@ def hindrance(name: str, setting: Setting) -> str:
     return ""
 
 
-def not_installed(name: str) -> list[str]:
-    """The packages that an engine lacks here."""
-    return [package for package in NEEDED.get(name, ()) if find_spec(package) is None]
+def _are_missing(packages: list[str]) -> str:
+    return f"{', '.join(packages)} {'is' if len(packages) == 1 else 'are'} missing"

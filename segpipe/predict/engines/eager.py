@@ -4,13 +4,18 @@ import torch
 from torch import Tensor, nn
 
 from segpipe.model.device import autocast, choose_layout
+from segpipe.predict.engines.by_picture import by_picture
 from segpipe.predict.engines.engine import Engine, Logits
 
 
 class Eager(Engine):
-    """float32 on a CPU; on CUDA autocast and channels last, by ``predict.precision``."""
+    """float32 on a CPU, picture by picture; on CUDA autocast and channels last, by ``predict.precision``.
+
+    For a batch on a CPU, PyTorch may choose kernels by how many pictures and threads there are; they round differently.
+    """
 
     name = "torch"
+    threads_decide = False
 
     @property
     def exact(self) -> bool:
@@ -27,13 +32,8 @@ class Eager(Engine):
                 found: Tensor = setting.inferer(arranged, moved) if setting.inferer else moved(arranged)
             return found.float()
 
-        return logits
+        return by_picture(logits, setting.threads) if setting.device.type == "cpu" else logits
 
     def fewest(self, batch_size: int) -> int:
-        """On CUDA all batches have one size; on a CPU only a batch of one takes another convolution kernel.
-
-        Windows go through the network one by one, however many pictures there are.
-        """
-        if self.setting.inferer:
-            return 1
-        return batch_size if self.setting.device.type == "cuda" else 2
+        """On CUDA all batches have one size: kernels are chosen by it. Windows go through the network one by one."""
+        return batch_size if self.setting.device.type == "cuda" and not self.setting.inferer else 1

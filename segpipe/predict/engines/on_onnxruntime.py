@@ -1,13 +1,12 @@
 """ONNX Runtime on a CPU: each picture is computed by one thread, as many at once as there are threads."""
 
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from segpipe.errors import ConfigError
+from segpipe.predict.engines.by_picture import by_picture
 from segpipe.predict.engines.engine import Engine, Logits
 
 
@@ -30,16 +29,11 @@ class OnnxRuntime(Engine):
         model = _converted(network, self.setting.size)
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
-        pool = ThreadPoolExecutor(self.setting.threads)
 
-        def one(picture: np.ndarray) -> np.ndarray:
-            found: np.ndarray = session.run(None, {name: picture[np.newaxis]})[0]
-            return found
+        def one(picture: Tensor) -> Tensor:
+            return torch.from_numpy(session.run(None, {name: picture.numpy()})[0])
 
-        def logits(inputs: Tensor) -> Tensor:
-            return torch.from_numpy(np.concatenate(list(pool.map(one, inputs.numpy()))))
-
-        return logits
+        return by_picture(one, self.setting.threads)
 
 
 def _converted(network: nn.Module, size: int) -> bytes:

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import logging
 import warnings
 
 import numpy as np
@@ -11,7 +12,7 @@ from segpipe.config import Dicom, Predict, Preprocess
 from segpipe.errors import InputError
 from segpipe.export.command import export_model
 from segpipe.export.onnx_file import run_onnx
-from segpipe.io.predictions import read_masks
+from segpipe.io.mask_store import MaskReader, Place
 from segpipe.model.card import read_card
 from segpipe.phantom import make_phantoms
 from segpipe.predict.folder import predict_folder
@@ -29,6 +30,16 @@ CLASSES = {
     "per_class": {"lung": None, "heart": None},
     "labels": {"right_lung": [1], "left_lung": [2], "heart": [5]},
 }
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before():
+    """A bundle's logging.conf gives the root logger a handler on this test's captured stdout, which is closed later."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +64,13 @@ def configs(folder):
     return {"config_file": str(folder / "configs/inference.json"), "meta_file": str(folder / "configs/metadata.json")}
 
 
-def test_monai_runs_it_with_the_same_masks(exported, phantoms, tmp_path, capsys):
+def test_monai_runs_it_with_the_masks_of_the_engine_torch(exported, phantoms, tmp_path, capsys):
     model, folder = exported
     places = {"dataset_dir": str(phantoms), "output_dir": str(tmp_path / "monai")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         bundle.run(**configs(folder), bundle_root=str(folder), **places)
-    table = predict_folder(Wish([str(phantoms)], [model], tmp_path / "segpipe", Predict()))
+    table = predict_folder(Wish([str(phantoms)], [model], tmp_path / "segpipe", Predict(engine="torch")))
     assert (table["status"] == "predicted").sum() == 5
     assert masks(tmp_path / "monai") == masks(tmp_path / "segpipe")
     assert masks(tmp_path / "monai")
@@ -99,7 +110,7 @@ def test_the_weights_for_other_programs_are_tensors_only(exported):
 def test_onnxruntime_makes_the_same_masks_at_the_original_size(phantoms, tmp_path):
     model = write_model(tmp_path / "model")
     export_model(model, tmp_path / "out", ["onnx"])
-    predict_folder(Wish([str(phantoms)], [model], tmp_path / "masks", Predict()))
+    predict_folder(Wish([str(phantoms)], [model], tmp_path / "masks", Predict(engine="torch")))
     card, run = read_card(tmp_path / "out/models"), run_onnx(tmp_path / "out/models/model.onnx")
     prepare = preprocessing({}, "quarantine", Preprocess(**card.preprocess), Dicom(**card.dicom))
     finish = postprocessing(Predict(), exclusive=False)
@@ -107,6 +118,6 @@ def test_onnxruntime_makes_the_same_masks_at_the_original_size(phantoms, tmp_pat
         data = prepare({"image": phantoms / name, "invert": None})
         probability = 1 / (1 + np.exp(-run(data["image"][np.newaxis] / np.float32(255))[0]))
         found = finish({"probability": probability, "geometry": data["geometry"]})["mask"]
-        wanted = read_masks(tmp_path / "masks", name[:-4], "per_class", card.classes)
+        wanted = MaskReader(Place.of_shard(tmp_path / "masks"), "files", "per_class", card.classes).masks(name[:-4])
         assert found.shape == wanted.shape
         assert np.count_nonzero(found != wanted) == 0

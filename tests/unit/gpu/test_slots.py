@@ -10,7 +10,7 @@ import pytest
 
 from segpipe.errors import ConfigError, InputError
 from segpipe.gpu import slots
-from segpipe.gpu.slots import GIVEN, take_gpus
+from segpipe.gpu.slots import GIVEN, VISIBLE, take_gpus
 
 JOB = """
 import os, sys, time, logging
@@ -31,7 +31,7 @@ with open(sys.argv[1], "a") as file:
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A temporary folder of its own, and no device chosen."""
-    for name in (*GIVEN, "LOCAL_RANK", "CUDA_DEVICE_ORDER"):
+    for name in (*GIVEN, VISIBLE, "CUDA_DEVICE_ORDER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "")  # put back after the test, whatever it sets
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -106,11 +106,35 @@ def test_jobs_of_two_devices_each_do_not_wait_for_each_other_for_ever(place):
     assert events(place)[0][3] == "GPU-a,GPU-b"
 
 
-@pytest.mark.parametrize("variable", [*GIVEN, "LOCAL_RANK"])
+@pytest.mark.parametrize("variable", [*GIVEN, VISIBLE])
 def test_who_has_chosen_already_is_left_alone(place, monkeypatch, variable):
     monkeypatch.setenv(variable, "1")
     assert take_gpus("cuda", 1, lambda: ["GPU-a"]) == []
     assert not list(place.iterdir())
+
+
+def test_several_visible_devices_are_shared_out_under_their_uuids(place, monkeypatch):
+    """CUDA_VISIBLE_DEVICES=1,2 leaves the others of a lab's machine to other people."""
+    devices = ["GPU-a", "GPU-b", "GPU-c"]
+    monkeypatch.setenv(VISIBLE, "1, 2")
+    assert take_gpus("auto", 1, lambda: devices) == ["GPU-b"]
+    monkeypatch.setenv(VISIBLE, "1,2")
+    assert take_gpus("auto", 1, lambda: devices) == ["GPU-c"]
+    assert os.environ[VISIBLE] == "GPU-c"
+    monkeypatch.setenv(VISIBLE, "GPU-a,GPU-b")
+    assert take_gpus("auto", 1, lambda: devices) == ["GPU-a"]
+
+
+@pytest.mark.parametrize("value", ["", "-1", "0,1"])
+def test_no_visible_devices_or_as_many_as_wanted_are_the_users_choice(place, monkeypatch, value):
+    monkeypatch.setenv(VISIBLE, value)
+    assert take_gpus("auto", 2, lambda: ["GPU-a", "GPU-b", "GPU-c"]) == []
+    assert os.environ[VISIBLE] == value
+
+
+def test_numbers_are_left_as_they_are_where_a_gpu_is_divided(place, monkeypatch):
+    monkeypatch.setenv(VISIBLE, "0,1")
+    assert take_gpus("auto", 1, lambda: ["MIG-a", "MIG-b", "GPU-c"]) == ["0"]
 
 
 def test_nothing_happens_on_a_cpu_or_where_there_is_no_gpu(place):

@@ -3,19 +3,20 @@ import hashlib
 import os
 import shutil
 
+import pandas as pd
 import pytest
 
 from segpipe import ingest
 from segpipe.config import Dicom, Predict, Preprocess
 from segpipe.config_file import parse_config
 from segpipe.errors import ConfigError, InputError, QuarantineError
+from segpipe.io.mask_store import MaskStore
 from segpipe.phantom import make_phantoms
 from segpipe.predict.files import find_images
 from segpipe.predict.folder import judge, predict_folder, settings
 from segpipe.predict.models import find_models
 from segpipe.predict.reading import Wish, reading_stage
 from segpipe.predict.shard import predict_shard
-from segpipe.predict.writer import MaskWriter
 from segpipe.samples.sample import Sample
 from segpipe.samples.scan import scan
 from segpipe.stages import stage_configs
@@ -46,13 +47,13 @@ def wish(phantoms, models, output, **changes):
 
 def record_writing(monkeypatch):
     """The ids of images whose masks are written from now on."""
-    written, write = [], MaskWriter.write
+    written, commit = [], MaskStore.commit
 
-    def write_and_record(self, image_id, *rest):
+    def commit_and_record(self, image_id, *rest):
         written.append(image_id)
-        write(self, image_id, *rest)
+        commit(self, image_id, *rest)
 
-    monkeypatch.setattr(MaskWriter, "write", write_and_record)
+    monkeypatch.setattr(MaskStore, "commit", commit_and_record)
     return written
 
 
@@ -109,18 +110,18 @@ def test_too_many_bad_files_end_with_an_error_that_counts_them(predicted):
 
 
 def test_stopped_and_called_again_it_reads_only_what_is_left(phantoms, models, predicted, tmp_path, monkeypatch):
-    written, write = [], MaskWriter.write
+    written, commit = [], MaskStore.commit
 
-    def write_two(self, image_id, *rest):
+    def commit_two(self, image_id, *rest):
         if len(written) == 2:
             raise KeyboardInterrupt
         written.append(image_id)
-        write(self, image_id, *rest)
+        commit(self, image_id, *rest)
 
-    monkeypatch.setattr(MaskWriter, "write", write_two)
+    monkeypatch.setattr(MaskStore, "commit", commit_two)
     with pytest.raises(KeyboardInterrupt):
         predict_folder(wish(phantoms, models, tmp_path))
-    monkeypatch.setattr(MaskWriter, "write", write)
+    monkeypatch.setattr(MaskStore, "commit", commit)
     again = record_writing(monkeypatch)
     table = predict_folder(wish(phantoms, models, tmp_path)).set_index("image_id")
     assert len(again) == 4
@@ -173,13 +174,13 @@ def test_no_mask_of_an_earlier_call_passes_for_one_of_this(phantoms, models, tmp
         return table["status"].tolist(), sorted(masks(tmp_path / "out"))
 
     both = ["x.heart.png", "x.lung.png"]
-    assert run(masks="per_class") == (["predicted"], both)
-    assert run(masks="labels") == (["predicted"], ["x.png"])
+    assert run(form="per_class") == (["predicted"], both)
+    assert run(form="labels") == (["predicted"], ["x.png"])
     (tmp_path / "out/x.lung.png").write_bytes(b"somebody's")
-    assert run(masks="per_class") == (["predicted"], both)
+    assert run(form="per_class") == (["predicted"], both)
     (tmp_path / "out/x.png").write_bytes(b"somebody's")
     (tmp_path / "in/x.dcm").write_bytes(b"no picture any more")
-    assert run(masks="per_class") == (["quarantined"], ["x.png"])
+    assert run(form="per_class") == (["quarantined"], ["x.png"])
     assert (tmp_path / "out/journal.csv").read_text() == ""
 
 
@@ -265,3 +266,22 @@ def test_files_are_named_by_folder_file_or_pattern(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no file there"):
         found("empty")
+
+
+@pytest.mark.parametrize(("kind", "file"), [("archive", "masks.tar"), ("rle", "masks.parquet")])
+def test_all_masks_go_into_one_file_and_back(phantoms, models, predicted, tmp_path, kind, file):
+    table = predict_folder(wish(phantoms, models, tmp_path, masks=kind))
+    assert {path.name for path in tmp_path.iterdir()} == {"journal.csv", "predictions.csv", file}
+    left = ["masks_sha256"] if kind == "rle" else []  # hashes of run lengths
+    pd.testing.assert_frame_equal(table.drop(columns=left), predicted[1].reset_index().drop(columns=left))
+    again = predict_folder(wish(phantoms, models, tmp_path))
+    assert not (tmp_path / file).exists()
+    assert masks(tmp_path) == masks(predicted[0])
+    assert (tmp_path / "predictions.csv").read_bytes() == (predicted[0] / "predictions.csv").read_bytes()
+    assert list(again.columns) == list(table.columns)
+
+
+def test_an_archive_that_is_not_its_own_is_not_written_over(phantoms, models, tmp_path):
+    (tmp_path / "masks.tar").write_bytes(b"somebody's")
+    with pytest.raises(InputError, match=r"masks\.tar lies there"):
+        predict_folder(wish(phantoms, models, tmp_path, masks="archive"))

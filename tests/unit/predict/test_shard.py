@@ -8,7 +8,7 @@ import pytest
 
 from segpipe.config import Predict
 from segpipe.errors import ConfigError, InputError
-from segpipe.io.predictions import read_masks
+from segpipe.io.mask_store import MaskReader, Place
 from segpipe.predict.shard import predict_shard
 from segpipe.train.loop import train_model
 from tests.unit.prepared import stage
@@ -28,6 +28,11 @@ def predict(prepared, models, output, dataset=True, label_masks=False, **changes
     table = prepared / "dataset.parquet" if dataset else None
     predict_shard(wanted, prepared / "shards/0000", models, table, output / "masks", output / "index.parquet")
     return pd.read_parquet(output / "index.parquet").set_index("image_id")
+
+
+def read_masks(masks, image_id, form, classes):
+    with MaskReader(Place.of_shard(masks), "files", form, classes) as reader:
+        return reader.masks(image_id)
 
 
 def files(output):

@@ -13,7 +13,7 @@ ORDER = """
 image_id image patient patient_source site fold status reason flags duplicate_of near_duplicate_of miou
 miou_foreground iou_lung iou_heart dice_lung dice_heart tp_lung tp_heart fp_lung fp_heart fn_lung
 fn_heart tn_lung tn_heart tp_background fp_background fn_background tn_background iou_background
-removed_pixels filled_pixels notes format modality photometric_interpretation transfer_syntax
+engine removed_pixels filled_pixels notes format modality photometric_interpretation transfer_syntax
 bits_stored frame decoded_at
 modality_lut voi inverted invert_source burned_in_annotation recognizable_visual_features rows
 columns spacing_row_mm spacing_column_mm spacing_source intensity_method intensity_low

@@ -13,15 +13,15 @@ from segpipe.score.table import score_table
 GOLDEN = """\
 image_id,image,patient,patient_source,site,fold,status,reason,flags,duplicate_of,near_duplicate_of,miou,\
 miou_foreground,iou_lung,dice_lung,tp_lung,fp_lung,fn_lung,tn_lung,tp_background,fp_background,fn_background,tn_background,iou_background,\
-removed_pixels,filled_pixels,notes,format,modality,photometric_interpretation,transfer_syntax,bits_stored,frame,decoded_at,modality_lut,voi,\
+engine,removed_pixels,filled_pixels,notes,format,modality,photometric_interpretation,transfer_syntax,bits_stored,frame,decoded_at,modality_lut,voi,\
 inverted,invert_source,burned_in_annotation,recognizable_visual_features,rows,columns,spacing_row_mm,\
 spacing_column_mm,spacing_source,intensity_method,intensity_low,intensity_high,fit,scale_row,scale_column,pad_top,\
 pad_left,polarity_score,orientation_gain,grey_levels,flat_share,black_share,white_share,mask_outside_field,\
 mask_share_lung,age
 a,images/a.dcm,p1,PatientID,east,1,scored,,polarity; tiny,,b,0.625000,0.500000,0.500000,0.666667,2,1,1,6,6,1,1,2,\
-0.750000,7,0,,DICOM,\
+0.750000,torch,7,0,,DICOM,\
 ,,,12,,2,,,true,,NO,,480,,0.1429,,,,,4095,letterbox,0.333333333,,0,16,-0.25,,,,,,,0.256012,63
-b,images/b.png,,,,,quarantined,"cut short, ""half"" is there",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,
+b,images/b.png,,,,,quarantined,"cut short, ""half"" is there",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,
 """
 
 
@@ -57,6 +57,7 @@ def images() -> pd.DataFrame:
             "scale_row": 1 / 3,
             "pad_top": 0,
             "pad_left": 16,
+            "engine": "torch",
             "removed_pixels": 7.0,
             "filled_pixels": 0.0,
             "carried:age": "63",

@@ -6,16 +6,20 @@ import pytest
 import torch
 from torch import nn
 
+from segpipe import installed
 from segpipe.config import Dicom, Predict, Preprocess
 from segpipe.errors import ConfigError
+from segpipe.installed import NEEDED, not_installed
 from segpipe.model.networks import NETWORKS, build_network
-from segpipe.predict.engines import Setting, choose, choose_engine
-from segpipe.predict.engines.choose import ENGINES, NEEDED, not_installed
+from segpipe.predict.engines import Setting, choose_engine
+from segpipe.predict.engines.choose import ENGINES
 from segpipe.predict.engines.eager import Eager
 from segpipe.predict.engines.parity import check_parity, parity
 from segpipe.predict.ensemble import Ensemble, mean_probability
 from tests.unit.models import SMALL, write_model
 
+# What torch.compile itself imports uses what torch has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 SIZE = 64
 CPU = torch.device("cpu")
 
@@ -97,18 +101,28 @@ def test_a_smaller_batch_is_not_compiled_for_anew():
 
 
 def test_auto_is_by_what_is_installed_and_by_what_is_asked_of_it(monkeypatch):
-    monkeypatch.setattr(choose, "find_spec", lambda package: True)
+    monkeypatch.setattr(installed, "find_spec", lambda package: True)
     assert choose_engine(Predict(), SIZE, CPU).name == "openvino"
     assert choose_engine(Predict(inferer="sliding_window"), SIZE, CPU).name == "torch"
     assert choose_engine(Predict(precision="float16"), SIZE, CPU).name == "torch"
     assert choose_engine(Predict(precision="float32"), SIZE, torch.device("cuda")).name == "torch"
-    monkeypatch.setattr(choose, "find_spec", lambda package: None)
+    monkeypatch.setattr(installed, "find_spec", lambda package: None)
     assert choose_engine(Predict(), SIZE, CPU).name == "torch"
+
+
+def test_auto_is_in_all_shards_what_the_scan_decided(monkeypatch):
+    monkeypatch.setattr(installed, "find_spec", lambda package: True)
+    assert choose_engine(Predict(), SIZE, CPU, decided="torch").name == "torch"
+    assert choose_engine(Predict(inferer="sliding_window"), SIZE, CPU, decided="openvino").name == "torch"
+    monkeypatch.setattr(installed, "find_spec", lambda package: None)
+    with pytest.raises(ConfigError, match=r"auto is openvino in this run.* here openvino is missing.*engine: torch"):
+        choose_engine(Predict(), SIZE, CPU, decided="openvino")
+    assert choose_engine(Predict(), SIZE, torch.device("cuda"), decided="openvino").name == "torch"
 
 
 @pytest.mark.parametrize("name", list(NEEDED))
 def test_an_engine_that_is_not_installed_names_its_extra(name, monkeypatch):
-    monkeypatch.setattr(choose, "find_spec", lambda package: None)
+    monkeypatch.setattr(installed, "find_spec", lambda package: None)
     with pytest.raises(ConfigError, match=rf"predict.engine: {name}, but .* missing: pip install 'segpipe\[{name}\]'"):
         choose_engine(Predict(engine=name), SIZE, CPU)
 
@@ -124,7 +138,7 @@ def test_an_engine_that_is_not_installed_names_its_extra(name, monkeypatch):
     ],
 )
 def test_what_an_engine_cannot_do_is_said_with_a_way_out(values, device, message, monkeypatch):
-    monkeypatch.setattr(choose, "find_spec", lambda package: True)
+    monkeypatch.setattr(installed, "find_spec", lambda package: True)
     with pytest.raises(ConfigError, match=message):
         choose_engine(Predict(**values), SIZE, torch.device(device))
 
@@ -166,7 +180,7 @@ def test_an_engine_that_computes_something_else_is_refused_even_if_auto_chose_it
             return super().prepare(More())
 
     monkeypatch.setitem(ENGINES, "openvino", Wrong)
-    monkeypatch.setattr(choose, "find_spec", lambda package: True)
+    monkeypatch.setattr(installed, "find_spec", lambda package: True)
     found = ensemble(write_model(tmp_path / "m"), engine=wanted)
     with pytest.raises(
         ConfigError, match=r"first batch of model one they differ by up to 0\.\d+.*predict.engine: torch"
@@ -216,7 +230,7 @@ def test_a_network_that_an_engine_does_not_know_is_named_with_a_way_out():
 
     for name in NEEDED:
         if not not_installed(name):
-            with pytest.raises(ConfigError, match="predict.engine: torch"):
+            with pytest.raises(ConfigError, match=r"predict\.engine: torch"):
                 ENGINES[name](setting()).prepare(Odd())
 
 

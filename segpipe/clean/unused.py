@@ -1,0 +1,109 @@
+"""What no table, model or trial of the present run names.
+
+Only names that segpipe itself gives are looked at; whatever else lies in a results folder stays. No symbolic link is
+followed: one that has such a name is listed as itself, and what lies behind one is never seen.
+"""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from segpipe.config import Config
+from segpipe.preprocess.kept import list_kept, unused
+from segpipe.samples.scan import read_scan
+from segpipe.trials import trials
+
+_DAY = 86_400.0  # seconds
+_SHARD = re.compile(r"(\d+)(\.(parquet|tar|log|tsv))?")
+_OF_SHARDS = ("predictions", "masks", "scores")  # in every trial, by shard
+_NOTES = ("logs", "benchmarks")
+
+
+@dataclass(frozen=True)
+class Unused:
+    """A file, folder or link below the results that can go, and why."""
+
+    path: Path
+    reason: str
+
+
+class Results:
+    """The results folder of a config as it is, with the shards of the last scan."""
+
+    def __init__(self, config: Config) -> None:
+        self.folder = config.folder
+        self._config, self._tables, self._trials = config, read_scan(config).shards, trials(config)
+        given = [*config.model.weights, *([config.model.init] if config.model.init else [])]
+        self._given = [Path(os.path.realpath(folder)) for folder in given]
+
+    def unused(self) -> list[Unused]:
+        """All of it, sorted by path; never a model that the config names, wherever it lies."""
+        found = [*self._of_shards(), *self._stores(), *self._models(), *self._of_trials()]
+        return sorted((each for each in found if not self._is_given(each.path)), key=lambda each: each.path)
+
+    def _of_shards(self) -> Iterator[Unused]:
+        names = [f"{trial}{name}" for trial in self._trials for name in _OF_SHARDS]
+        notes = [
+            f"{kind}/{trial}{stage}" for kind in _NOTES for trial in self._trials for stage in ("predict", "score")
+        ]
+        for name in ["shards", *names, *notes, *(f"{kind}/preprocess" for kind in _NOTES)]:
+            for path in children(self.folder, name):
+                match = _SHARD.fullmatch(path.name)
+                if match and match[1] not in self._tables:
+                    yield Unused(path, "its shard is gone")
+
+    def _stores(self) -> Iterator[Unused]:
+        """Kept stores, once every shard has its own: until then a job may still look for rows in them."""
+        kept = children(self.folder, "kept")
+        own = {(store.shard, store.table) for store in list_kept(self.folder / "kept")} if kept else set()
+        if own >= set(self._tables.items()):
+            there = set(kept)
+            for store in unused(self.folder / "kept", self._tables):
+                if store.folder in there:
+                    yield Unused(store.folder, "no present shard was made of this table")
+        for path in kept:
+            if path.name.startswith(".") and time.time() - path.lstat().st_mtime > _DAY:
+                yield Unused(path, "left by a job that was killed")
+
+    def _models(self) -> Iterator[Unused]:
+        wanted = {name for names in self._trials.values() for name in names}
+        for trial in self._trials:
+            for path in children(self.folder, f"{trial}models"):
+                if f"{trial}models/{path.name}" not in wanted:
+                    yield Unused(path, "no model of the config")
+                    continue
+                for state in children(self.folder, f"{trial}models/{path.name}/checkpoints"):
+                    if state.match("superseded-*.pt"):
+                        yield Unused(state, "a checkpoint of settings or data that are gone")
+        if self._config.model.weights:
+            yield from (Unused(path, "the config gives its models") for path in children(self.folder, "dataset"))
+
+    def _of_trials(self) -> Iterator[Unused]:
+        variants = {name.split("/")[1] for name in self._trials if name.startswith("compare/")}
+        for path in children(self.folder, "compare"):
+            if path.name not in variants:
+                yield Unused(path, "no variant of the config")
+        for trial in self._trials:
+            for path in children(self.folder, f"{trial}repeats") if "repeats/" not in trial else []:
+                if f"{trial}repeats/{path.name}/" not in self._trials:
+                    yield Unused(path, "no seed of the config")
+
+    def _is_given(self, path: Path) -> bool:
+        real = Path(os.path.realpath(path))
+        return any(given.is_relative_to(real) or real.is_relative_to(given) for given in self._given)
+
+
+def children(results: Path, folder: str) -> list[Path]:
+    """What lies in ``results/folder``; nothing where a link is on the way there."""
+    place = results
+    for part in Path(folder).parts:
+        place /= part
+        if place.is_symlink():
+            return []
+    try:
+        return sorted(place.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -1,0 +1,91 @@
+"""Writing behind: threads finish what the network gave, and the results are recorded in the order they were given.
+
+Restoring, encoding and writing release Python's lock, so threads work beside the network.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from types import TracebackType
+from typing import Generic, TypeVar
+
+from segpipe.errors import InputError
+from segpipe.log import logger, plain
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+SECONDS_TO_WARN, SECONDS_TO_WRITE = 60.0, 1800.0  # a hanging disk must not hang the run for ever
+SECONDS_TO_STOP = 20.0  # schedulers send SIGKILL 30 seconds after SIGTERM
+
+
+class WriteBehind(Generic[Item, Result]):
+    """Applies ``work`` to items in ``threads`` threads, and ``keep`` to each item and result in this one, in order.
+
+    At most ``room`` items are here at a time: :meth:`put` waits. ``name`` is what messages call an item. A context
+    manager; if its block ends by an error or a signal, what was handed in is finished and kept all the same.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Item], Result],
+        keep: Callable[[Item, Result], None],
+        name: Callable[[Item], str],
+        threads: int,
+        room: int,
+    ) -> None:
+        self._work, self._keep, self._name, self._room = work, keep, name, room
+        self._waiting: deque[tuple[Item, Future[Result]]] = deque()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="writes")
+
+    def put(self, item: Item) -> Iterator[Item]:
+        """Hand in an item; yields those that were kept meanwhile.
+
+        Raises:
+            InputError: an item took more than half an hour; and whatever ``work`` raises, with the item's name added.
+        """
+        yield from self._kept(self._room - 1)
+        self._waiting.append((item, self._pool.submit(self._work, item)))
+
+    def finish(self) -> Iterator[Item]:
+        """Wait for all; yields those that were kept."""
+        yield from self._kept(0)
+
+    def __enter__(self) -> "WriteBehind[Item, Result]":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        wait([future for _, future in self._waiting], SECONDS_TO_STOP)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for item, future in self._waiting:
+            with suppress(Exception, CancelledError):  # the block's own error is the one to tell of
+                self._keep(item, future.result(timeout=0))
+        self._waiting.clear()
+
+    def _kept(self, most: int) -> Iterator[Item]:
+        """Keep, in order, what is done, and wait until no more than ``most`` are left."""
+        while self._waiting and (len(self._waiting) > most or self._waiting[0][1].done()):
+            item, future = self._waiting[0]
+            result = self._result(item, future)
+            self._waiting.popleft()
+            self._keep(item, result)
+            yield item
+
+    def _result(self, item: Item, future: Future[Result]) -> Result:
+        waited = 0.0
+        while waited < SECONDS_TO_WRITE:
+            try:
+                if wait([future], SECONDS_TO_WARN).done:
+                    return future.result()
+            except Exception as error:
+                error.add_note(f"while the masks of {plain(self._name(item))} were made and written")
+                raise
+            waited += SECONDS_TO_WARN
+            logger.warning("the masks of %s are not written after %.0f s", plain(self._name(item)), waited)
+        raise InputError(
+            f"The masks of {plain(self._name(item))} were not written within {SECONDS_TO_WRITE / 60:.0f} minutes; the "
+            "disk hangs. Run the same command again when it answers: masks that are finished are kept."
+        )

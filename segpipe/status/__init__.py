@@ -1,0 +1,1 @@
+"""What a run is doing: its jobs, read from the files that they and Snakemake leave."""

@@ -1,0 +1,68 @@
+"""A whole run of a few small phantoms, as the workflow leaves it, with models that nobody trained."""
+
+import json
+from pathlib import Path
+
+from segpipe.config import Config
+from segpipe.config_file import parse_config
+from segpipe.dataset import gather
+from segpipe.ingest import preprocess_shard
+from segpipe.phantom import make_phantoms
+from segpipe.predict.shard import predict_shard
+from segpipe.preprocess.store import FILES
+from segpipe.report.stage import write_run_report
+from segpipe.samples.scan import scan
+from segpipe.score.shard import score_shard
+from segpipe.stages import stage_configs
+from tests.unit.models import TINY, write_model
+
+SIZE, IMAGES = 64, 12
+
+
+def values_of(folder: Path) -> dict:
+    """The config; the last two of the phantoms are broken."""
+    return {
+        "name": "run",
+        "results": str(folder / "results"),
+        "classes": {"lung": None, "heart": None},
+        "data": {
+            "root": str(folder / "data"),
+            "images": ["images/{patient}_{view}.dcm", "images/{patient}_{view}.png"],
+            "masks": {name: f"masks/{name}/{{patient}}_{{view}}.png" for name in ("lung", "heart")},
+            "shards": 2,
+        },
+        "preprocess": {"size": SIZE},
+        "folds": {"k": 2, "val_fraction": 0.2},
+        "model": {"network": "unet", "options": TINY},
+        "predict": {"threads": 1},
+    }
+
+
+def make_run(folder: Path) -> Config:
+    """Make the files and run every stage but training."""
+    make_phantoms(folder / "data", IMAGES, 1, scale=0.2)
+    values = values_of(folder)
+    (folder / "config.yaml").write_text(json.dumps(values))
+    config = parse_config(values)
+    for model in config.folds.models:
+        write_model(config.folder / "models" / model, preprocess=config.preprocess)
+    run_stages(config)
+    return config
+
+
+def run_stages(config: Config) -> None:
+    """What Snakemake does, in one process."""
+    results, shards = config.folder, sorted(scan(config).shards)
+    stages = stage_configs(config, json.loads((results / "config/report.json").read_text())["carried"])
+    for shard in shards:
+        table, output = results / f"samples/{shard}.csv", results / "shards" / shard
+        preprocess_shard(stages["preprocess"], table, output, results / "kept")
+    gather(stages["dataset"], [results / "shards" / shard / FILES[2] for shard in shards], results / "dataset")
+    models = [results / "models" / name for name in config.folds.models]
+    for shard in shards:
+        store, masks = results / "shards" / shard, results / "masks" / shard
+        predictions, scores = (results / name / f"{shard}.parquet" for name in ("predictions", "scores"))
+        predict_shard(stages["predict"], store, models, results / "dataset/dataset.parquet", masks, predictions)
+        samples = results / f"samples/{shard}.csv"
+        score_shard(stages["score"], samples, store / FILES[2], predictions, masks, scores)
+    write_run_report(stages["report"], stages["predict"], results, shards, with_folds=True)
