@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from harness import PROJECT, cpu_seconds, print_machine, print_table
+from harness import PROJECT, print_machine, print_table
 from reprocess import link_image, make_sources, write_config
 
 sys.path.insert(0, str(PROJECT))
@@ -92,18 +92,19 @@ class Cost:
         return min(sizes, key=lambda size: (self.seconds(rows, size, slots), -size))
 
 
-def make(folder: Path, rows: int, shards: int, polls: int, arrays: bool) -> list[str]:
+def make(folder: Path, arguments: argparse.Namespace) -> list[str]:
     """Images, config, profile; Snakemake's command line."""
     make_sources(folder)
-    for number in range(rows):
+    for number in range(arguments.rows):
         link_image(folder, number, False)
     path = write_config(folder, False)
     values = json.loads(path.read_text())
-    values["data"]["shards"] = shards
+    values["data"]["shards"] = arguments.shards
     path.write_text(json.dumps(values))
     profile = yaml.safe_load((PROJECT / "profiles/slurm/config.yaml").read_text())
-    profile |= {"slurm-init-seconds-before-status-checks": polls, "seconds-between-status-checks": polls}
-    if arrays:
+    profile |= {"jobs": arguments.jobs, "slurm-init-seconds-before-status-checks": arguments.polls}
+    profile["seconds-between-status-checks"] = arguments.polls
+    if arguments.arrays:
         profile["slurm-array-jobs"] = ",".join(STAGES)
     (folder / "profile").mkdir()
     (folder / "profile/config.yaml").write_text(yaml.safe_dump(profile))
@@ -138,7 +139,7 @@ def jobs_of(cluster: Cluster, folder: Path) -> list[Job]:
     for number, facts in cluster.history().items():
         stage = re.sub(r"^rule_|_wildcards.*$", "", facts["Comment"])
         moments = [seconds(facts[name]) for name in ("SubmitTime", "StartTime", "EndTime")]
-        if stage in STAGES:
+        if stage in STAGES and facts["WorkDir"] == str(folder):
             jobs.append(Job(stage, *moments, notes[number][-1] - notes[number][0]))
     return jobs
 
@@ -160,6 +161,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000, help="images (default 10,000)")
     parser.add_argument("--shards", type=int, default=16, help="a power of two (default 16)")
+    parser.add_argument("--jobs", type=int, default=16, help="jobs at a time (default 16)")
     parser.add_argument("--polls", type=int, default=20, help="seconds between looks at the queue (default 20)")
     parser.add_argument("--arrays", action="store_true", help="submit each rule's shards as one array")
     parser.add_argument("--limit", type=float, default=3600, help="seconds after which to give up (default 3600)")
@@ -176,19 +178,25 @@ def main() -> None:
 def measure(arguments: argparse.Namespace, daemons: Path, folder: Path) -> None:
     """One run on a cluster of its own."""
     with running(daemons) as cluster:
-        command = make(folder, arguments.rows, arguments.shards, arguments.polls, arguments.arrays)
-        print_machine("snakemake", "snakemake-executor-plugin-slurm")
-        before = cpu_seconds()
-        wall = run(command, folder, arguments.limit)
-        jobs = jobs_of(cluster, folder)
-        print_run(arguments, jobs, wall, cpu_seconds() - before)
+        measure_on(cluster, arguments, folder)
 
 
-def print_run(arguments: argparse.Namespace, jobs: list[Job], wall: float, cpu: float) -> None:
+def measure_on(cluster: Cluster, arguments: argparse.Namespace, folder: Path) -> None:
+    """The same on a cluster that runs."""
+    command = make(folder, arguments)
+    print_machine("snakemake", "snakemake-executor-plugin-slurm")
+    wall = run(command, folder, arguments.limit)
+    print_run(arguments, jobs_of(cluster, folder), wall)
+
+
+def print_run(arguments: argparse.Namespace, jobs: list[Job], wall: float) -> None:
     """Tables: what was measured, and what the model makes of it."""
     cost = Cost(statistics.median(job.overhead for job in jobs), statistics.mean(between_stages(jobs)))
     worked, used = sum(job.worked for job in jobs), sum(job.ended - job.started for job in jobs)
-    print(f"{arguments.rows} images, {arguments.shards} shards, a look at the queue every {arguments.polls} s\n")
+    print(
+        f"{arguments.rows} images, {arguments.shards} shards, {arguments.jobs} jobs at a time, first look at the queue "
+        f"after {arguments.polls} s\n"
+    )
     facts = {
         "jobs": str(len(jobs)),
         "minutes": f"{wall / 60:.1f}",
@@ -196,7 +204,7 @@ def print_run(arguments: argparse.Namespace, jobs: list[Job], wall: float, cpu: 
         "seconds of a job that are no work, median": f"{cost.per_job:.1f}",
         "seconds from a stage to the next": f"{cost.per_stage:.0f}",
         "share of the jobs' own time that is no work": f"{1 - worked / used:.0%}",
-        "CPU s of daemons, Snakemake and jobs, per job": f"{cpu / len(jobs):.1f}",
+        "share of all slots' time that is no work": f"{1 - worked / (wall * arguments.jobs):.0%}",
     }
     print_table(("", "measured"), list(facts.items()))
     rows = []

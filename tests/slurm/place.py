@@ -123,7 +123,7 @@ class Place:
             (self.gates / name).unlink()
 
     def held(self, pattern: str) -> dict[str, str]:
-        """SLURM's ids of the jobs that are held there, with what holds them; processes that were killed are left out."""
+        """SLURM's ids of the jobs that are held there, and what holds them; without processes that were killed."""
         found = {}
         for mark in self.gates.glob(f"{pattern}.*.held"):
             name, process, _ = mark.name.rsplit(".", 2)

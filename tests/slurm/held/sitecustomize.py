@@ -1,4 +1,4 @@
-"""On the PYTHONPATH of test runs, and so of all their jobs: processes stop where a test wants them, until it says go on.
+"""On the PYTHONPATH of test runs and of all their jobs: processes stop where a test wants them, until it says go on.
 
 A test holds a verb by a file ``$SEGPIPE_TEST_HOLD/<verb>`` (every process of that verb, before it starts) or
 ``.../train-<model>-<epoch>`` (a training, before that epoch; it notices SIGTERM meanwhile, as between two steps). A
