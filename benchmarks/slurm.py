@@ -8,7 +8,6 @@ wants.
 
 import argparse
 import itertools
-import json
 import math
 import os
 import re
@@ -22,16 +21,17 @@ from pathlib import Path
 
 import yaml
 from harness import PROJECT, print_machine, print_table
-from reprocess import link_image, make_sources, write_config
+from reprocess_archive import Archive
 
 sys.path.insert(0, str(PROJECT))
-from tests.slurm.cluster import Cluster, install, missing, running
+from tests.slurm.cluster import Cluster, alone, install, missing, running
 
 STAGES = ("preprocess", "predict", "score")
 # Seconds an image by stage, those that segpipe/costs.py has from the other benchmarks.
 WORK = {"preprocess": 0.13, "predict": 0.1, "score": 0.02}
-# As reprocess.py's, but it takes its time: work starts and ends are written down.
-STAND_IN = """() {{
+# As reprocess.py's, but it takes its time, and writes down when. Bash reads it from BASH_ENV: the shell of a SLURM job
+# drops exported functions.
+STAND_IN = """segpipe() {{
   local verb=$1 out table files=() file; shift
   while [ $# -gt 0 ]; do case $1 in
     --output|--results) out=$2; shift;; --table) table=$2; shift;;
@@ -94,13 +94,10 @@ class Cost:
 
 def make(folder: Path, arguments: argparse.Namespace) -> list[str]:
     """Images, config, profile; Snakemake's command line."""
-    make_sources(folder)
-    for number in range(arguments.rows):
-        link_image(folder, number, False)
-    path = write_config(folder, False)
-    values = json.loads(path.read_text())
-    values["data"]["shards"] = arguments.shards
-    path.write_text(json.dumps(values))
+    Archive(folder, arguments.rows, trains=False).write_config(
+        data={"shards": arguments.shards}, predict={"threads": 1}
+    )
+    path = folder / "config.json"
     profile = yaml.safe_load((PROJECT / "profiles/slurm/config.yaml").read_text())
     profile |= {"jobs": arguments.jobs, "slurm-init-seconds-before-status-checks": arguments.polls}
     profile["seconds-between-status-checks"] = arguments.polls
@@ -114,8 +111,8 @@ def make(folder: Path, arguments: argparse.Namespace) -> list[str]:
 
 def run(command: list[str], folder: Path, limit: float) -> float:
     """The whole workflow; its seconds."""
-    function = STAND_IN.format(folder=folder, **WORK)
-    environment = {**os.environ, "BASH_FUNC_segpipe%%": function, "XDG_CACHE_HOME": f"{folder}/.cache"}
+    (folder / "stand-in.sh").write_text(STAND_IN.format(folder=folder, **WORK))
+    environment = {**os.environ, "BASH_ENV": f"{folder}/stand-in.sh", "XDG_CACHE_HOME": f"{folder}/.cache"}
     started = time.monotonic()
     with (folder / "head.txt").open("w") as output:
         process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=output, stderr=output)
@@ -177,7 +174,7 @@ def main() -> None:
 
 def measure(arguments: argparse.Namespace, daemons: Path, folder: Path) -> None:
     """One run on a cluster of its own."""
-    with running(daemons) as cluster:
+    with alone(), running(daemons) as cluster:
         measure_on(cluster, arguments, folder)
 
 

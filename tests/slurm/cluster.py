@@ -7,17 +7,22 @@ configuration) and Debian's packages ``slurm-wlm`` and ``munge``.
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from segpipe.io.lock import Lock
+
 CONFIG = Path("/etc/slurm/slurm.conf")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
 NODES = ("node1", "node2", "node3")
-FIRST_PORT = 27000
+NAME = "ClusterName=segpipe"
+PATIENCE = 1800.0  # seconds
 
 # Without systemd and cgroups: processes by their group, memory by sampling. A requeued job waits for its
 # credential to expire, hence the ten seconds. MinJobAge: tests and Snakemake ask about jobs that ended.
@@ -80,6 +85,31 @@ def missing() -> str:
     return ""
 
 
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other test has a cluster here; end what one that was killed left."""
+    lock, end = Lock(Path(tempfile.gettempdir()) / "segpipe-slurm.lock"), time.monotonic() + PATIENCE
+    while not lock.take():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{lock.path} is held by another process, which has a cluster on this machine")
+        time.sleep(0.5)
+    try:
+        if CONFIG.is_symlink() and (not CONFIG.exists() or NAME in CONFIG.read_text()):
+            end_daemons(CONFIG.resolve().parent)
+            CONFIG.unlink()
+        yield
+    finally:
+        lock.release()
+
+
+def end_daemons(folder: Path) -> None:
+    """Those whose process ids are noted in a cluster's folder."""
+    for path in folder.glob("*.pid"):
+        command = Path("/proc", path.read_text().strip(), "cmdline")
+        if command.exists() and any(name in command.read_text() for name in ("munged", "slurm")):
+            os.kill(int(command.parent.name), signal.SIGKILL)
+
+
 def install() -> None:
     """Debian's packages, where they are missing and we may."""
     if os.geteuid() == 0 and shutil.which("apt-get") and not all(map(shutil.which, PROGRAMS)):
@@ -137,22 +167,19 @@ class Cluster:
         """The nodes' states."""
         return dict(line.split() for line in self.output("sinfo", "-N", "-h", "-o", "%N %t").splitlines())
 
-    def jobs(self) -> dict[str, str]:
-        """States of the jobs that are not over, by their ids."""
-        lines = self.output("squeue", "-h", "-t", "all", "-o", "%i %T").splitlines()
-        states = dict(line.split() for line in lines)
-        return {job: state for job, state in states.items() if state in ("PENDING", "RUNNING", "COMPLETING")}
+    def jobs(self, folder: Path | None = None) -> dict[str, str]:
+        """States of the jobs that are not over, by their ids; of those that run in a folder."""
+        unfinished = ("PENDING", "RUNNING", "COMPLETING")
+        found = {job: facts for job, facts in self.history().items() if facts["JobState"] in unfinished}
+        return {
+            job: facts["JobState"] for job, facts in found.items() if folder is None or facts["WorkDir"] == str(folder)
+        }
 
     def history(self) -> dict[str, dict[str, str]]:
         """What SLURM knows of all jobs, also of those that are over, by their ids."""
         lines = self.output("scontrol", "-o", "show", "jobs").splitlines()
         found = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines]
         return {facts["JobId"]: facts for facts in found if "JobId" in facts}
-
-    def jobs_in(self, folder: Path) -> dict[str, str]:
-        """As jobs(), of those that run in this folder."""
-        history = self.history()
-        return {job: state for job, state in self.jobs().items() if history[job]["WorkDir"] == str(folder)}
 
     def facts(self, job: str) -> dict[str, str]:
         """The same of one job."""

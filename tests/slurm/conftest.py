@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import Cluster, install, missing, running
+from tests.slurm.cluster import Cluster, alone, install, missing, running
 from tests.slurm.place import Place
 
 
@@ -12,12 +12,13 @@ from tests.slurm.place import Place
 def cluster(tmp_path_factory) -> Cluster:
     """One for all tests; /etc/slurm/slurm.conf, where jobs look for it, exists as long as it does."""
     pytest.importorskip("snakemake_executor_plugin_slurm")
-    install()
-    reason = missing()
-    if reason:
-        pytest.skip(f"no SLURM cluster can be started: {reason}")
-    with running(tmp_path_factory.mktemp("cluster")) as started:
-        yield started
+    with alone():
+        install()
+        reason = missing()
+        if reason:
+            pytest.skip(f"no SLURM cluster can be started: {reason}")
+        with running(tmp_path_factory.mktemp("cluster")) as started:
+            yield started
 
 
 @pytest.fixture(scope="session")

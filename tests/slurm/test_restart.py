@@ -43,7 +43,7 @@ def two_writers(cluster: Cluster, place: Place, locked: str) -> dict[str, str]:
 def finished(cluster: Cluster, place: Place, two_writers: dict[str, str]) -> str:
     """What the last one says, which starts when all jobs of the others are over."""
     place.open("predict-shard")
-    wait_until(lambda: not cluster.jobs_in(place.folder), "the end of all jobs", LIMIT)
+    wait_until(lambda: not cluster.jobs(place.folder), "the end of all jobs", LIMIT)
     unlock(place)
     return place.start("--slurm-array-jobs", "score").finish()
 
