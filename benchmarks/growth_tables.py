@@ -110,6 +110,7 @@ def make_predictions(config: Config) -> None:
             {"image_id": rows["image_id"], "predicted": usable, "models": "fold0", "form": form, "masks": "files"}
         )
         made = made.assign(seen=False, masks_sha256=rows["sha256"].fillna(""), removed_pixels=3, filled_pixels=0)
+        made = made.assign(engine="torch 2.13.0 float32", parity=0.0)
         write_table(config.folder / "predictions" / f"{table.parent.name}.parquet", made)
 
 

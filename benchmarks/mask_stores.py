@@ -1,7 +1,7 @@
 """The three kinds of mask stores: files, bytes, CPU time; and the pipeline of prediction beside a plain loop.
 
 Masks are as prediction makes them: pictures of 512x512 in the network's square, here the lungs of Montgomery (phantoms
-where they are missing), brought to 2048x2048 and thresholded. The loop does the same with the same functions, one after
+where they are missing), brought to 1024x1024 and thresholded. The loop does the same with the same functions, one after
 the other; both take turns. The network has random weights, which cost what trained ones do.
 """
 
@@ -30,7 +30,7 @@ from segpipe.predict.ensemble import Ensemble
 from segpipe.predict.writer import BATCHES_AHEAD, MaskWriter, Picture
 from segpipe.preprocess.geometry import plan_fit
 
-CLASSES, SIZE, ORIGINAL = {"lung": None}, 512, (2048, 2048)
+CLASSES, SIZE, ORIGINAL = {"lung": None}, 512, (1024, 1024)
 KINDS = ("files", "archive", "rle")
 
 
@@ -71,7 +71,7 @@ def measure_kinds(folder: Path, count: int) -> None:
             each = [f"{part / len(masks) / 1000:.1f}" for part in (size, taken)]
             rows.append([kind, probabilities, str(len(files)), *each, *cost])
     header = ["masks", "probabilities", "files", "KB an image", "KB on the disk", "ms to write", "ms to read"]
-    print(f"{len(masks)} masks of 2048x2048, one class\n")
+    print(f"{len(masks)} masks of 1024x1024, one class\n")
     print_table(header, rows)
 
 
@@ -131,7 +131,7 @@ def measure_pipeline(folder: Path, count: int, rounds: int) -> None:
         wall, cpu = ({name: median(pair[part] for pair in pairs) for name, pairs in took.items()} for part in (0, 1))
         each = [f"{1000 * part[name] / count:.0f}" for part in (wall, cpu) for name in ways]
         rows.append([str(threads), *each, f"{wall['loop'] / wall['pipeline']:.2f}"])
-    print(f"{count} pictures, 2048x2048, {len(os.sched_getaffinity(0))} cores, median of {rounds} rounds\n")
+    print(f"{count} pictures, 1024x1024, {len(os.sched_getaffinity(0))} cores, median of {rounds} rounds\n")
     header = ["threads", "loop, wall ms", "pipeline, wall ms", "loop, CPU ms", "pipeline, CPU ms", "times faster"]
     print_table(header, rows)
 
@@ -141,12 +141,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--masks", type=int, default=138)
     parser.add_argument("--pictures", type=int, default=48)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="of the pipeline; 0: stores only")
     options = parser.parse_args()
     print_machine("opencv-python-headless", "numpy", "torch", "pyarrow")
     with tempfile.TemporaryDirectory() as folder:
         measure_kinds(Path(folder), options.masks)
-        measure_pipeline(Path(folder), options.pictures, options.rounds)
+        if options.rounds:
+            measure_pipeline(Path(folder), options.pictures, options.rounds)
 
 
 if __name__ == "__main__":

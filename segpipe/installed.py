@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 # What an engine needs besides torch; the extra that brings it has the engine's name.
 NEEDED = {"onnxruntime": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}
-FASTEST = ("openvino",)  # on a CPU, before PyTorch; measured: docs/engines.md
+FASTEST = ("openvino",)  # on a CPU, before PyTorch (docs/engines.md says from what)
 
 
 def not_installed(engine: str) -> list[str]:

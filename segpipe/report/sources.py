@@ -16,7 +16,7 @@ from segpipe.stages import ReportStage
 # Of a row in the store; what serves to find a row again, or a changed file, stays there.
 _LEFT_OUT = {"recipe", "salt_key", "mask_sha256", "content", "file_bytes"}
 _IMAGE = ("image_id", "image", "patient", "patient_source", "site", "status", "reason")
-_PREDICTION = ("image_id", "predicted", "seen", "removed_pixels", "filled_pixels")
+_PREDICTION = ("image_id", "predicted", "seen", "engine", "removed_pixels", "filled_pixels")
 
 
 def read_images(stage: ReportStage, results: Path, shards: Sequence[str]) -> pd.DataFrame:

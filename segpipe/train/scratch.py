@@ -1,14 +1,17 @@
 """Shard stores on a disk of this node while a model trains: one copy for all trainings here.
 
-Layout below ``<scratch>/segpipe-<user id>/stores``: a folder ``<key>`` of copied stores, ``<key>.users``, which every
-training that reads them holds shared, and ``<key>.copying``, held by the one that copies. The key is made from the
-stores' place and the stamps of their files, so another content is another folder. A store appears under its name when
-it is whole. Who ends last removes the copy; what a killed training left is removed by the next one here.
+Layout below ``<scratch>/segpipe-<user id>/stores-<host>``: a folder ``<key>`` of copied stores, ``<key>.users``,
+which every training that reads them holds shared, and ``<key>.copying``, held by the one that copies. The key is made
+from the stores' place and the stamps of their files, so another content is another folder. A store appears under its
+name when it is whole. Who ends last removes the copy; what a killed training left is removed by the next one here.
+The host is in the name because locks may not reach from node to node, should the folder be one that several nodes
+see.
 """
 
 import hashlib
 import os
 import shutil
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +30,7 @@ SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LINES = 0.5, 60.0
 
 @contextmanager
 def nearby(stores: Path, shards: Sequence[str], scratch: str | None) -> Iterator[Path]:
-    """A folder with the stores of these shards: their copy in ``scratch`` for as long as the block lasts, or themselves.
+    """A folder with the stores of these shards: their copy in ``scratch`` while the block lasts, or themselves.
 
     ``scratch`` may hold variables, such as ``$TMPDIR``, which differ from node to node. Where the stores cannot be
     copied, as for want of space, a warning says so and the block reads from ``stores``.
@@ -41,11 +44,16 @@ def nearby(stores: Path, shards: Sequence[str], scratch: str | None) -> Iterator
             _leave(users)
 
 
+def place_in(scratch: Path) -> Path:
+    """Where the copies of this node lie."""
+    return private_folder(scratch) / f"stores-{socket.gethostname()}"
+
+
 def _copied(stores: Path, shards: Sequence[str], scratch: Path) -> Lock | None:
     """Copy what is not there yet; the lock that keeps it there."""
     users = None
     try:
-        place = private_folder(scratch) / "stores"
+        place = place_in(scratch)
         place.mkdir(mode=0o700, exist_ok=True)
         _sweep(place)
         folder = place / _key(stores, shards)

@@ -282,9 +282,9 @@ def test_probabilities_that_are_wanted_later_are_missing_and_unwanted_ones_go(tm
     fill(tmp_path / "fresh", kind)
     fill(tmp_path, kind)
     assert kept(tmp_path, kind, probabilities="uint8") == []
-    with MaskReader(place(tmp_path), kind, "per_class", CLASSES) as reader:
-        with pytest.raises(InputError, match=r"no probabilities of a\. Set predict\.probabilities"):
-            reader.probabilities("a")
+    wanted = pytest.raises(InputError, match=r"no probabilities of a\. Set predict\.probabilities")
+    with MaskReader(place(tmp_path), kind, "per_class", CLASSES) as reader, wanted:
+        reader.probabilities("a")
     fill(tmp_path / "both", kind, probabilities="uint8")
     switch(tmp_path / "both", kind)
     assert contents(tmp_path / "both") == contents(tmp_path / "fresh")

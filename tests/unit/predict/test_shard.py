@@ -1,6 +1,7 @@
 import hashlib
 import json
 import shutil
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
@@ -114,6 +115,15 @@ def test_the_batch_size_does_not_change_a_pixel(prepared, models, tmp_path, batc
     predict(prepared, models, tmp_path / "a", batch_size=4)
     predict(prepared, models, tmp_path / "b", batch_size=batch_size)
     assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+def test_the_index_names_the_engine_and_how_far_it_was_from_pytorch(prepared, models, tmp_path):
+    index = predict(prepared, models, tmp_path / "torch", engine="torch")
+    assert set(index["engine"]) == {f"torch {version('torch')} float32"}
+    assert set(index["parity"]) == {0.0}
+    half = predict(prepared, models, tmp_path / "half", engine="torch", precision="bfloat16")
+    assert set(half["engine"]) == {f"torch {version('torch')} bfloat16"}
+    assert ((half["parity"] > 0) & (half["parity"] < 0.1)).all()
 
 
 def test_a_label_image_gives_each_pixel_its_likeliest_class(prepared, models, tmp_path):

@@ -45,7 +45,7 @@ def start(stores, node, seconds):
 
 
 def left(node):
-    return sorted(path.name for path in (node / f"segpipe-{os.getuid()}" / "stores").iterdir())
+    return sorted(path.name for path in scratch.place_in(node).iterdir())
 
 
 def contents(folder):
@@ -101,6 +101,20 @@ def test_what_a_killed_training_left_is_removed_by_the_next(stores, node, caplog
     assert f"removes {copy}, which a killed training left" in caplog.text
 
 
+def test_a_copy_of_another_node_is_left_alone(stores, node, monkeypatch):
+    """On a shared file system whose locks end at the node, nobody here can tell that it is in use."""
+    monkeypatch.setattr(scratch.socket, "gethostname", lambda: "node2")
+    with nearby(stores, SHARDS, str(node)) as theirs:
+        locks = list(theirs.parent.glob("*.users"))
+        for lock in locks:
+            lock.rename(lock.with_suffix(".hidden"))
+            lock.touch()  # a lock that is not seen from here
+        monkeypatch.setattr(scratch.socket, "gethostname", lambda: "node3")
+        with nearby(stores, SHARDS, str(node)) as ours:
+            assert ours != theirs
+        assert contents(theirs) == contents(stores)
+
+
 def test_a_copy_in_use_is_not_removed(stores, node):
     with nearby(stores, SHARDS, str(node)) as first, nearby(stores, ["0000"], str(node)) as second:
         assert first != second
@@ -109,7 +123,7 @@ def test_a_copy_in_use_is_not_removed(stores, node):
 
 def test_half_a_copy_is_never_used(stores, node, monkeypatch):
     """Killed between two files, while another training waits for the copy."""
-    folder = node / f"segpipe-{os.getuid()}" / "stores" / scratch._key(stores, SHARDS)
+    folder = scratch.place_in(node) / scratch._key(stores, SHARDS)
     (folder / "0000.part").mkdir(parents=True, mode=0o700)
     folder.parents[1].chmod(0o700)
     (folder / "0000.part/images.npy").write_bytes(b"half")
