@@ -18,7 +18,7 @@ from segpipe.io.space import check_space
 from segpipe.isolation import Limits, Lost, isolated_map
 from segpipe.log import logger, plain, track
 from segpipe.preprocess.adopt import Found, Search
-from segpipe.preprocess.kept import in_order, keep, kept_as, list_kept, present_tables, remove_old, remove_unused
+from segpipe.preprocess.kept import keep, kept_as, list_kept, of_use, present_tables, remove_old, remove_unused
 from segpipe.preprocess.quality import measure
 from segpipe.preprocess.recipe import recipe, salt_key, settings_hash
 from segpipe.preprocess.rows import FACTS, empty_row, write_rows
@@ -51,7 +51,7 @@ def preprocess_shard(stage: PreprocessStage, table: Path, output: Path, kept: Pa
     samples = list(read_table(table))
     search = Search(stage, samples, settings_hash(stage), read_salt(stage.patient_salt_file))
     if kept:
-        search.look_into(in_order(list_kept(kept), table.stem))
+        search.look_into(of_use(list_kept(kept), table.stem, present_tables(table.parent)))
     rows = _write_store(stage, table.stem, samples, search.found, output)
     if kept:
         mine = kept_as(kept, table.stem, search.settings, made_from)

@@ -72,6 +72,15 @@ def in_order(kept: list[Kept], shard: str) -> Iterator[Kept]:
     return iter(sorted(kept, key=last_bits, reverse=True))
 
 
+def of_use(kept: list[Kept], shard: str, tables: Mapping[str, str]) -> Iterator[Kept]:
+    """Those in which a job of ``shard`` may find rows, in order: its own, and those that no present table names.
+
+    A row that left another shard is in that shard's older store. Present stores of others are passed over: else every
+    job with a new image would open all of them, at a cost that grows with the square of the shards.
+    """
+    return in_order([other for other in kept if other.shard == shard or tables.get(other.shard) != other.table], shard)
+
+
 def keep(store: Path, kept: Kept) -> None:
     """Link the files of ``store``; where the file system has no hard links, say so and keep nothing."""
     kept.remove()

@@ -1,7 +1,9 @@
 """A whole run of a few small phantoms, as the workflow leaves it, with models that nobody trained."""
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 from segpipe.config import Config
 from segpipe.config_file import parse_config
@@ -34,7 +36,7 @@ def values_of(folder: Path) -> dict:
         "preprocess": {"size": SIZE},
         "folds": {"k": 2, "val_fraction": 0.2},
         "model": {"network": "unet", "options": TINY},
-        "predict": {"threads": 1},
+        "predict": {"threads": 1, "engine": "torch"},
     }
 
 
@@ -50,13 +52,21 @@ def make_run(folder: Path) -> Config:
     return config
 
 
+@contextmanager
+def map_here(prepare, arguments, items, limits, preload):
+    """What ``isolated_map`` does, without a process of its own."""
+    read = prepare(*arguments)
+    yield (read(sample) for sample in items)
+
+
 def run_stages(config: Config) -> None:
     """What Snakemake does, in one process."""
     results, shards = config.folder, sorted(scan(config).shards)
     stages = stage_configs(config, json.loads((results / "config/report.json").read_text())["carried"])
     for shard in shards:
         table, output = results / f"samples/{shard}.csv", results / "shards" / shard
-        preprocess_shard(stages["preprocess"], table, output, results / "kept")
+        with patch("segpipe.ingest.isolated_map", map_here):
+            preprocess_shard(stages["preprocess"], table, output, results / "kept")
     gather(stages["dataset"], [results / "shards" / shard / FILES[2] for shard in shards], results / "dataset")
     models = [results / "models" / name for name in config.folds.models]
     for shard in shards:

@@ -15,7 +15,7 @@ from segpipe.config_file import parse_config
 from segpipe.ingest import preprocess_shard
 from segpipe.log import logger
 from segpipe.phantom import phantom_arrays
-from segpipe.preprocess.kept import in_order, kept_as, list_kept, present_tables, remove_unused, unused
+from segpipe.preprocess.kept import in_order, kept_as, list_kept, of_use, present_tables, remove_unused, unused
 from segpipe.preprocess.store import FILES
 from segpipe.samples.sample import Sample
 from segpipe.samples.scan import scan
@@ -350,6 +350,26 @@ def test_stores_that_no_present_table_names_go_when_every_shard_has_its_own(arch
 def test_the_own_shard_is_looked_into_first_then_those_that_rows_move_between(tmp_path):
     stores = [kept_as(tmp_path, f"{number:04d}", "a" * 16, "b" * 16) for number in range(8)]
     assert [int(store.shard) for store in in_order(stores, "0006")] == [6, 2, 0, 4, 1, 3, 5, 7]
+
+
+def test_present_stores_of_other_shards_are_not_opened(tmp_path):
+    tables = {"0000": "a" * 16, "0001": "b" * 16}
+    own, other, older = (kept_as(tmp_path, *name) for name in (
+        ("0000", "s" * 16, tables["0000"]), ("0001", "s" * 16, tables["0001"]), ("0001", "s" * 16, "c" * 16)
+    ))  # fmt: skip
+    assert list(of_use([own, other, older], "0000", tables)) == [own, older]
+    assert set(of_use([own, other, older], "0000", {})) == {own, other, older}, "where no scan was"
+
+
+def test_a_first_run_hashes_nothing_though_all_files_have_one_size(archive, monkeypatch):
+    for path in (archive.folder / "data/images").iterdir():
+        path.write_bytes(path.read_bytes().ljust(20_000, b" "))
+    hashed = []
+    monkeypatch.setattr(
+        "segpipe.preprocess.adopt.recipe_of_files", lambda sample, *_: hashed.append(sample.image) or ""
+    )
+    archive.run(shards=8)
+    assert hashed == []
 
 
 def test_files_are_hashed_only_where_a_row_has_an_image_of_that_size(archive, monkeypatch):

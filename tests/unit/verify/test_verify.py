@@ -238,7 +238,7 @@ def test_a_sample_table_or_stage_config_that_somebody_edited_is_found(run):
 
 def test_another_config_than_the_runs_is_said_to_be_one(run, made):
     path = made[0] / "config.yaml"
-    path.write_text(path.read_text().replace('"threads": 1', '"threads": 1, "threshold": 0.4'))
+    path.write_text(path.read_text().replace('"engine"', '"threshold": 0.4, "engine"'))
     assert load_config(path).predict.threshold == 0.4
     assert found(run) == [("config", "config/predict.json", "")]
 
