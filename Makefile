@@ -4,13 +4,14 @@ PYTHON ?= python3
 CORES ?= $(shell nproc)
 BIN := .venv/bin
 
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test check format clean benchmark-slurm
 
 help:
 	@echo "make demo      make synthetic radiographs and run the whole workflow on them"
 	@echo "make test      run the tests"
 	@echo "make check     format, lint, types, workflow lint"
 	@echo "make format    format the code"
+	@echo "make benchmark-slurm  jobs per hour on a SLURM cluster that it starts here (root; 15 minutes)"
 	@echo "make setup     only set up .venv"
 	@echo "make clean     remove the demo's data and results"
 
@@ -44,6 +45,9 @@ format: setup
 	$(BIN)/ruff format segpipe tests benchmarks
 	$(BIN)/ruff check --fix segpipe tests benchmarks
 	$(BIN)/snakefmt Snakefile workflow
+
+benchmark-slurm: setup
+	$(BIN)/python benchmarks/slurm.py
 
 clean:
 	rm -rf data/demo results/demo

@@ -8,7 +8,7 @@ a new report title retrains nothing, and a verb run by hand sees exactly what Sn
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from segpipe import __version__
 from segpipe.config import (
@@ -105,8 +105,8 @@ class ReportStage(Section):
     language: Literal["en", "zh"] = "en"
     cases: int = 24
     score: Score = Score()
-    by: list[str] = []
-    bands: dict[str, list[float]] = {}
+    by: list[str] = Field(default_factory=list)
+    bands: dict[str, list[float]] = Field(default_factory=dict)
 
 
 class ComparedVariant(Section):

@@ -103,7 +103,7 @@ def train(
 
         train_model(stage, dataset, shards, model, output, require_checkpoint, scratch)
     except InterruptedRun as stop:
-        if "RANK" not in os.environ:
+        if "RANK" not in os.environ and not is_launcher(gpus, nodes):  # of several processes, the first has done that
             go_on_later(stop)
         raise
 

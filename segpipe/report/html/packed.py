@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from segpipe.report.columns import is_score
+from segpipe.report.score_columns import is_score
 
 MISSING = -(2**31)
 _DIGITS = 5  # significant, of the largest value; report.csv has all
