@@ -4,7 +4,7 @@ PYTHON ?= python3
 CORES ?= $(shell nproc)
 BIN := .venv/bin
 
-.PHONY: help setup demo test check format benchmark clean
+.PHONY: help setup demo test check format clean benchmark benchmark-slurm
 
 help:
 	@echo "make demo      make synthetic radiographs and run the whole workflow on them"
@@ -12,6 +12,7 @@ help:
 	@echo "make check     format, lint, types, workflow lint"
 	@echo "make format    format the code"
 	@echo "make benchmark compare with other tools on this machine (about half an hour; benchmarks/README.md)"
+	@echo "make benchmark-slurm  jobs per hour on a SLURM cluster that it starts here (root; 15 minutes)"
 	@echo "make setup     only set up .venv"
 	@echo "make clean     remove the demo's data and results"
 
@@ -53,6 +54,9 @@ benchmark: setup
 	$(BIN)/python benchmarks/predict_profile.py
 	$(BIN)/python benchmarks/memory.py --images 10 100 1000
 	$(BIN)/python benchmarks/train_step.py --networks subpixel_unet --nnunet-rounds 1
+
+benchmark-slurm: setup
+	$(BIN)/python benchmarks/slurm.py
 
 clean:
 	rm -rf data/demo results/demo

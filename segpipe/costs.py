@@ -2,6 +2,7 @@
 
 Seconds per image are those of benchmarks/RESULTS.md on one slow core, with a headroom of five: a job that asks for too
 much waits longer in the queue, one that asks for too little is lost. Each further attempt asks for as much again.
+Memory counts in the two Snakemakes that a SLURM job holds beside its command, about 260 MB.
 """
 
 import math

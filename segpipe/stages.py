@@ -8,7 +8,7 @@ a new report title retrains nothing, and a verb run by hand sees exactly what Sn
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from segpipe import __version__
 from segpipe.config import (
@@ -21,6 +21,7 @@ from segpipe.config import (
     Predict,
     Preprocess,
     Raster,
+    Score,
     Section,
     Train,
     canonical_json,
@@ -89,6 +90,8 @@ class PredictStage(Section):
 class ScoreStage(ReadStage):
     """Comparing masks at the original resolution."""
 
+    score: Score = Score()
+
 
 class ReportStage(Section):
     """Tables and pictures at the end."""
@@ -98,6 +101,12 @@ class ReportStage(Section):
     classes: list[str]
     carried: list[str]
     repeats: int = 1
+    seed: int = 0
+    language: Literal["en", "zh"] = "en"
+    cases: int = 24
+    score: Score = Score()
+    by: list[str] = Field(default_factory=list)
+    bands: dict[str, list[float]] = Field(default_factory=dict)
 
 
 class ComparedVariant(Section):
@@ -153,16 +162,28 @@ def stage_configs(config: Config, carried: list[str]) -> dict[str, Section]:
             checks=config.checks.of_duplicates(),
             folds=config.folds,
         ),
-        "score": ScoreStage(**read),
+        "score": ScoreStage(**read, score=_measured(config)),
         "report": ReportStage(
             title=config.report.title,
             checks=config.checks,
             classes=names,
             carried=carried,
             repeats=1 if config.model.weights else config.train.repeats,
+            seed=config.seed,
+            language=config.report.language,
+            cases=config.report.cases,
+            score=_measured(config),
+            by=config.report.by,
+            bands=config.report.bands,
         ),
         **_of_trials(config),
     }
+
+
+def _measured(config: Config) -> Score:
+    """The section ``score``; without probabilities there is no calibration."""
+    kept = config.predict.probabilities != "none"
+    return config.score.model_copy(update={"calibration": config.score.calibration and kept})
 
 
 def _of_trials(config: Config) -> dict[str, Section]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from segpipe.checks.hygiene import with_checks
-from segpipe.config import Config
+from segpipe.config import Config, Score
 from segpipe.config_file import load_config
 from segpipe.dataset import absent_classes, assemble, check_duplicates
 from segpipe.errors import InputError, SegpipeError
@@ -59,7 +59,7 @@ def validate_config(path: Path, cores: int, output: Path | None = None) -> Valid
     if not config.model.weights:
         images, problem = _with_folds(images, dataset)
     if output:
-        _write(images, classes, carried, output)
+        _write(images, classes, carried, config.score, output)
     return Validation(findings_report(images, classes, config.checks), problem or _judged(images, config))
 
 
@@ -111,6 +111,6 @@ def _judged(images: pd.DataFrame, config: Config) -> SegpipeError | None:
     return None
 
 
-def _write(images: pd.DataFrame, classes: list[str], carried: list[str], output: Path) -> None:
+def _write(images: pd.DataFrame, classes: list[str], carried: list[str], score: Score, output: Path) -> None:
     no_scores = score_table([], np.zeros((0, len(classes) + 1, len(COUNTS)), np.int64), classes)
-    write_report(build_report(images, no_scores, classes, carried), output)
+    write_report(build_report(images, no_scores, classes, carried, score=score), output)

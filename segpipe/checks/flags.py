@@ -72,8 +72,12 @@ def mask_area_z(images: pd.DataFrame, name: str) -> pd.Series:
 
     Median and 1.4826 x MAD (Iglewicz and Hoaglin 1993). Areas vary by factors, so their logarithms are compared.
     """
-    shares = _number(images, share_column(name))
-    logarithm = pd.Series(np.log(shares.where(shares > 0)), index=images.index)
+    return robust_z(_number(images, share_column(name)))
+
+
+def robust_z(shares: pd.Series) -> pd.Series:
+    """The same for shares of the picture, whatever they are of; NaN throughout where there are few."""
+    logarithm = pd.Series(np.log(shares.where(shares > 0)), index=shares.index)
     middle = float(logarithm.median())
     spread = max(1.4826 * float((logarithm - middle).abs().median()), LEAST_SPREAD)
     score: pd.Series = (logarithm - middle) / spread

@@ -103,7 +103,7 @@ def train(
 
         train_model(stage, dataset, shards, model, output, require_checkpoint, scratch)
     except InterruptedRun as stop:
-        if "RANK" not in os.environ:
+        if "RANK" not in os.environ and not is_launcher(gpus, nodes):  # of several processes, the first has done that
             go_on_later(stop)
         raise
 
@@ -157,7 +157,7 @@ def report(
     folds: Annotated[bool, typer.Option(help="whether this run trained its models")] = True,
     log: Log = None,
 ) -> None:
-    """Write report.csv, summary.json and overview.png."""
+    """Write report.csv, summary.json, groups.csv, overview.png and report.html."""
     from segpipe.report.stage import write_run_report
     from segpipe.stages import PredictStage, ReportStage, load_stage
 
@@ -199,7 +199,8 @@ def check(
     from segpipe.report.summary import summary_text
 
     summary = json.loads((results / "summary.json").read_text(encoding="utf-8"))
-    names = {"report": "report.csv", "overview": "overview.png", "masks": "masks"}
+    names = {"report": "report.csv", "page": "report.html", "groups": "groups.csv"}
+    names |= {"overview": "overview.png", "masks": "masks"}
     text = summary_text(summary, {name: results / file for name, file in names.items()})
     typer.echo(f"\n{text}\n")
     judge(summary, tolerate)

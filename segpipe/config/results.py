@@ -1,8 +1,9 @@
-"""Masks and the report: ``predict`` and ``report``."""
+"""Masks, scores and the report: ``predict``, ``score`` and ``report``."""
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from segpipe.config.section import Section
 
@@ -57,7 +58,66 @@ class Predict(Section):
     )
 
 
+Tolerance = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Score(Section):
+    """What is measured beside the counts of pixels (docs/metrics.md)."""
+
+    surface: bool = Field(True, description="distances between contours: HD95, ASSD, NSD")
+    tolerances_px: list[Tolerance] = Field([2], description="NSD: distances in pixels that are near enough")
+    tolerances_mm: list[Tolerance] = Field(
+        [2], description="NSD: distances in mm that are near enough, for images whose spacing is known"
+    )
+    boundary_iou: bool = Field(True, description="IoU of the rims of the masks")
+    boundary_width: float = Field(
+        0.02, gt=0, le=1, description="boundary IoU: width of a rim as a share of the image's diagonal"
+    )
+    calibration: bool = Field(
+        True, description="Brier score and expected calibration error, where predict.probabilities keeps them"
+    )
+    components: bool = Field(True, description="numbers of pieces of each class in the reference")
+
+    @field_validator("tolerances_px", "tolerances_mm")
+    @classmethod
+    def _each_once(cls, values: list[float]) -> list[float]:
+        named = [f"{value:g}" for value in values]
+        if len(set(named)) < len(named):
+            raise ValueError(f"{values}: two of them would have the same column; name each tolerance once")
+        return values
+
+
 class Report(Section):
     """What the report says."""
 
     title: str = Field("segpipe report")
+    language: Literal["en", "zh"] = Field("en", description="of report.html as it opens; the page can change it")
+    cases: int = Field(
+        24, ge=0, le=200, description="pictures in report.html of each kind: worst, best, drawn at random with seed"
+    )
+    by: list[str] = Field(
+        ["fold", "site"],
+        description="columns of report.csv, those of the sample sheet included, whose groups get scores of their own "
+        "in groups.csv; a+b stands for each pair of a and b",
+    )
+    bands: dict[str, list[float]] = Field(
+        {},
+        description="where the bands of a column of numbers begin, as {age: [18, 40, 65]}; others are cut at their "
+        "quartiles",
+    )
+
+    @field_validator("bands")
+    @classmethod
+    def _rising(cls, bands: dict[str, list[float]]) -> dict[str, list[float]]:
+        for name, edges in bands.items():
+            if not edges or any(low >= high for low, high in pairwise(edges)):
+                raise ValueError(f"{name}: {edges}; give numbers that rise, as [18, 40, 65]")
+        return bands
+
+    @model_validator(mode="after")
+    def _bands_are_of_what_is_grouped(self) -> "Report":
+        grouped = {part for name in self.by for part in name.split("+")}
+        lone = sorted(set(self.bands) - grouped)
+        if lone:
+            raise ValueError(f"bands: {', '.join(lone)} is not among report.by ({', '.join(self.by)}); add it there")
+        return self

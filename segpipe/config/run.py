@@ -9,7 +9,7 @@ from segpipe.config.checks import Checks
 from segpipe.config.data import MAX_CLASSES, ClassName, ClassValues, Data, LabelTexts, PixelValues
 from segpipe.config.learning import Compare, Folds, Model, Train
 from segpipe.config.pixels import Dicom, Preprocess, Raster
-from segpipe.config.results import Predict, Report
+from segpipe.config.results import Predict, Report, Score
 from segpipe.config.section import Section
 from segpipe.config.sides import lone_sides
 
@@ -35,6 +35,7 @@ class Config(Section):
     train: Train = Train()
     predict: Predict = Predict()
     compare: Compare | None = None
+    score: Score = Score()
     report: Report = Report()
 
     @field_validator("classes", mode="before")

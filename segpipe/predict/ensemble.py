@@ -27,10 +27,14 @@ from segpipe.predict.engines import Logits, choose_engine
 from segpipe.predict.engines.batch_size import choose_batch_size
 from segpipe.predict.engines.eager import Eager
 from segpipe.predict.engines.parity import check_parity, parity
+from segpipe.score.quality import disagreement
 
 
 class Ensemble:
     """Trained models by name, each loaded when it is first needed.
+
+    ``disagreements`` has, for each picture of the last :meth:`probabilities` and class, how far the models' masks are
+    from each other (:func:`segpipe.score.quality.disagreement`).
 
     Classes and pictures are those that ``wanted_by`` names, in a message to somebody whose models differ. ``engine``
     says what computes, in words; ``parity`` has, for each model that an engine other than float32 PyTorch computed,
@@ -61,6 +65,7 @@ class Ensemble:
         self._engine = choose_engine(predict, preprocess.size, self._device, decided)
         self.engine = str(self._engine)
         self.parity: dict[str, float] = {}
+        self.disagreements: list[list[float]] = []
         self._hashes = {name: weights_hash(folder) for name, folder in folders.items()}
         self._networks: dict[str, Logits] = {}
 
@@ -92,7 +97,9 @@ class Ensemble:
         for name in names:
             if name not in self.parity and not self._engine.exact:
                 self._check(name, images)
-        return mean_probability(images, networks, self._device, self._mirror, self._engine.fewest(self.batch_size))
+        found = _each(images, networks, self._device, self._mirror, self._engine.fewest(self.batch_size))
+        self.disagreements = _disagreements(found[: len(networks)], len(images), self._predict.threshold)
+        return _mean(found)[: len(images)]
 
     def recipe(self, names: Sequence[str]) -> list[Any]:
         """All of this that decides a probability; cuDNN's kernels are chosen by the size of a batch."""
@@ -142,7 +149,6 @@ def mirror_order(classes: Sequence[str]) -> list[int]:
     return swapped_order(classes, pairs_by_name(classes))
 
 
-@torch.no_grad()
 def mean_probability(
     images: np.ndarray,
     networks: Sequence[Logits],
@@ -155,14 +161,32 @@ def mean_probability(
     ``images`` are stored pictures (n, size, size), uint8 or uint16. With ``mirror`` (:func:`mirror_order`) it is the
     mean over the pictures and their mirror images, too. Networks see at least ``fewest`` pictures.
     """
+    return _mean(_each(images, networks, device, mirror, fewest))[: len(images)]
+
+
+@torch.no_grad()
+def _each(
+    images: np.ndarray, networks: Sequence[Logits], device: torch.device, mirror: Sequence[int] | None, fewest: int
+) -> list[Tensor]:
+    """Each network's probabilities, and then those of the mirror images."""
     inputs = _inputs(images, device, fewest)
     found = [torch.sigmoid(network(inputs)) for network in networks]
     if mirror is not None:
         found += [_mirrored(torch.sigmoid(network(inputs.flip(3))), mirror) for network in networks]
+    return found
+
+
+def _mean(found: Sequence[Tensor]) -> np.ndarray:
     total = found[0]
     for probability in found[1:]:
         total = total + probability
-    return (total / len(found)).cpu().numpy()[: len(images)]
+    return np.asarray((total / len(found)).cpu().numpy())
+
+
+def _disagreements(found: Sequence[Tensor], pictures: int, threshold: float) -> list[list[float]]:
+    """Of each picture and class, between the masks of the networks (:func:`segpipe.score.quality.disagreement`)."""
+    masks = np.stack([(probability >= threshold).cpu().numpy() for probability in found])
+    return [[disagreement(masks[:, n, index]) for index in range(masks.shape[2])] for n in range(pictures)]
 
 
 def _inputs(images: np.ndarray, device: torch.device, fewest: int) -> Tensor:

@@ -31,9 +31,12 @@ from segpipe.predict.writer import BATCHES_AHEAD, MaskWriter, Picture
 from segpipe.preprocess.geometry import Geometry
 from segpipe.report.table import write_report
 from segpipe.samples.sample import Sample
+from segpipe.score.quality import FACTS
 
 TABLE = "predictions.csv"
 PIXELS = 8_000_000  # of a picture, to tell how much room masks need before any is read: about that of a flat detector
+
+_UNSHOWN = ("parity", *FACTS)  # of a run, not of a mask; and what the report of a run has
 
 
 def predict_folder(wish: Wish) -> pd.DataFrame:
@@ -113,7 +116,7 @@ class Work:
     def row(self, sample: Sample) -> dict[str, Any]:
         """An image with masks, as the journal has it."""
         entry = self._writer.store.journal[sample.image_id]
-        facts = {name: value for name, value in entry.facts.items() if name != "parity"}  # of a run, not of a mask
+        facts = {name: value for name, value in entry.facts.items() if name not in _UNSHOWN}
         made = {"masks_sha256": entry.content, "models": " ".join(self._names), "engine": self.ensemble.engine}
         return columns(sample, {**facts, **made, "form": self._writer.form})
 

@@ -19,6 +19,7 @@ from segpipe.log import logger, track
 from segpipe.model.card import pictures_seen
 from segpipe.predict.ahead import ReadAhead
 from segpipe.predict.ensemble import Ensemble
+from segpipe.predict.facts import fact_columns
 from segpipe.predict.models import by_name
 from segpipe.predict.writer import BATCHES_AHEAD, MaskWriter, Picture
 from segpipe.preprocess.geometry import Geometry
@@ -113,6 +114,7 @@ class Predictor:
             "filled_pixels": facts.get("filled_pixels", 0),
             "engine": self._ensemble.engine,
             "parity": facts.get("parity", 0.0),
+            **fact_columns(facts, list(self.stage.classes)),
         }
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ one's probabilities to the original size and write the masks. How much waits in 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -18,6 +18,7 @@ from segpipe.io.predictions import MaskForm
 from segpipe.log import plain
 from segpipe.predict.behind import WriteBehind
 from segpipe.predict.ensemble import Ensemble
+from segpipe.predict.facts import facts_of
 from segpipe.predict.masks import postprocessing
 from segpipe.preprocess.geometry import Geometry
 
@@ -83,8 +84,9 @@ class MaskWriter:
         except Exception as error:
             error.add_note(f"while predicting {', '.join(plain(picture.path) for picture in batch)}")
             raise
-        for picture, probability in zip(batch, probabilities, strict=True):
-            yield from (kept for kept, _ in behind.put((picture, probability)))
+        for picture, probability, doubts in zip(batch, probabilities, self.ensemble.disagreements, strict=True):
+            facts = {**picture.facts, "disagreement": [None if np.isnan(doubt) else doubt for doubt in doubts]}
+            yield from (kept for kept, _ in behind.put((replace(picture, facts=facts), probability)))
 
     def finish(self, behind: WriteBehind[Predicted, Entry]) -> Iterator[Picture]:
         """Wait for all that was handed over; yields the pictures."""
@@ -97,6 +99,7 @@ class MaskWriter:
         entries = self.layout.encode(picture.image_id, data["mask"], probability)
         self.store.save(entries)
         measured = {name: data[name] for name in TIDIED} | {"parity": self._parity(picture.models)}
+        measured |= facts_of(data["mask"], probability[:, *picture.geometry.inside])
         return Entry.of(picture.made_by, entries, {**picture.facts, **measured})
 
     def _parity(self, models: Sequence[str]) -> float:

@@ -1,24 +1,15 @@
 """The one truth of report.csv's columns; docs/report-columns.md says the same and a test compares them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
+from segpipe.config import Score
 from segpipe.errors import ConfigError
 from segpipe.preprocess.quality import share_column
-from segpipe.score.table import BACKGROUND, score_columns
+from segpipe.report.column import Column
+from segpipe.report.score_columns import score_columns_of
+from segpipe.score.table import BACKGROUND
 
-Kind = Literal["text", "integer", "score", "number", "boolean"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its header, what its cells hold, and what they mean."""
-
-    name: str
-    kind: Kind
-    description: str
-
+EVERYTHING = Score()
 
 _IDENTITY = (
     Column(
@@ -92,17 +83,13 @@ _MEASURES = (
     Column("mask_outside_field", "number", "share of the masks that lies in flat borders of the image"),
 )
 
-_COUNTS = {
-    "tp": "pixels in prediction and reference",
-    "fp": "pixels in the prediction only",
-    "fn": "pixels in the reference only",
-    "tn": "pixels in neither",
-}
-_SCORES = {
-    "miou": "mean IoU over the classes and the background",
-    "miou_foreground": "mean IoU over the classes",
-    "iou": "intersection over union",
-    "dice": "Dice similarity coefficient",
+
+_QUALITY = {
+    "components": "pieces of the prediction",
+    "predicted_share": "share of the image that the prediction covers",
+    "predicted_area_z": "robust z score of that among all predictions, on a logarithmic scale (blank: fewer than 10)",
+    "entropy": "mean entropy of the probabilities in bits: 0 sure, 1 at a loss",
+    "disagreement": "1 less the mean Dice of each two models' masks (blank: one model)",
 }
 
 
@@ -114,10 +101,22 @@ def repeat_columns(repeats: Sequence[int | str]) -> list[Column]:
     return [*alone, Column("miou_repeats_sd", "score", "standard deviation of these over the seeds")]
 
 
-def report_columns(classes: Sequence[str], carried: Sequence[str], repeats: Sequence[int | str] = ()) -> list[Column]:
+def quality_columns(classes: Sequence[str]) -> list[Column]:
+    """What is known of each predicted mask without its reference (docs/metrics.md)."""
+    return [
+        Column(f"{fact}_{name}", "integer" if fact == "components" else "number", f"{_QUALITY[fact]}, class {name}")
+        for fact in _QUALITY
+        for name in classes
+    ]
+
+
+def report_columns(
+    classes: Sequence[str], carried: Sequence[str], repeats: Sequence[int | str] = (), score: Score = EVERYTHING
+) -> list[Column]:
     """All columns in order, for the classes of the config and the further columns of the sample sheet.
 
-    ``repeats`` numbers the seeds of each fold, where there are several (:func:`repeat_columns`).
+    ``repeats`` numbers the seeds of each fold, where there are several (:func:`repeat_columns`); ``score`` says what is
+    measured beside the counts.
 
     A column of the sheet with the name of one of the report's own appears as ``carried:<name>``.
 
@@ -133,25 +132,19 @@ def report_columns(classes: Sequence[str], carried: Sequence[str], repeats: Sequ
         Column(share_column(name), "number", f"share of the image that class {name} covers in the reference")
         for name in classes
     ]
-    scores = [_score_column(name) for name in score_columns(classes)]
-    columns = [*_IDENTITY, *scores, *repeat_columns(repeats), *_TIDIED, *_READING, *_MEASURES, *areas]
+    scores = score_columns_of(classes, score)
+    columns = [
+        *_IDENTITY,
+        *scores,
+        *repeat_columns(repeats),
+        *quality_columns(classes),
+        *_TIDIED,
+        *_READING,
+        *_MEASURES,
+        *areas,
+    ]
     taken = {column.name for column in columns}
     for name in carried:
         header = name if name not in taken else f"carried:{name}"
         columns.append(Column(header, "text", f"column {name} of the sample sheet"))
     return columns
-
-
-def is_score(name: str) -> bool:
-    """Whether a column of numbers holds scores, which are written with six decimals."""
-    return name.startswith(("miou", "iou_", "dice_"))
-
-
-def _score_column(name: str) -> Column:
-    if name in ("miou", "miou_foreground"):
-        return Column(name, "score", _SCORES[name])
-    measure, _, of = name.partition("_")
-    where = ", background" if of == BACKGROUND else f", class {of}"
-    if measure in _COUNTS:
-        return Column(name, "integer", _COUNTS[measure] + where)
-    return Column(name, "score", _SCORES[measure] + where)

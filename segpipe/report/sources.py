@@ -11,12 +11,13 @@ from segpipe.errors import InputError
 from segpipe.preprocess.quality import share_column
 from segpipe.preprocess.rows import FACTS
 from segpipe.samples.shards import carried_column
+from segpipe.score.quality import FACTS as MASK_FACTS
 from segpipe.stages import ReportStage
 
 # Of a row in the store; what serves to find a row again, or a changed file, stays there.
 _LEFT_OUT = {"recipe", "salt_key", "mask_sha256", "content", "file_bytes"}
 _IMAGE = ("image_id", "image", "patient", "patient_source", "site", "status", "reason")
-_PREDICTION = ("image_id", "predicted", "seen", "engine", "removed_pixels", "filled_pixels")
+_PREDICTION = ("image_id", "predicted", "seen", "removed_pixels", "filled_pixels", "engine")
 
 
 def read_images(stage: ReportStage, results: Path, shards: Sequence[str]) -> pd.DataFrame:
@@ -27,14 +28,31 @@ def read_images(stage: ReportStage, results: Path, shards: Sequence[str]) -> pd.
     return _read([results / "shards" / shard / "table.parquet" for shard in shards], wanted, may)
 
 
-def read_predictions(results: Path, shards: Sequence[str]) -> pd.DataFrame:
-    """What was predicted."""
-    return _read([results / "predictions" / f"{shard}.parquet" for shard in shards], _PREDICTION)
+def read_predictions(stage: ReportStage, results: Path, shards: Sequence[str]) -> pd.DataFrame:
+    """What was predicted, and what that told of each mask."""
+    may = [f"{fact}_{name}" for fact in MASK_FACTS for name in stage.classes]
+    return _read([results / "predictions" / f"{shard}.parquet" for shard in shards], _PREDICTION, may)
 
 
 def read_scores(results: Path, shards: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
     """Some columns of all score tables."""
     return _read([results / "scores" / f"{shard}.parquet" for shard in shards], columns)
+
+
+def check_scored(scores: pd.DataFrame, predictions: pd.DataFrame) -> None:
+    """Each score must be that of a mask that may be scored.
+
+    Raises:
+        InputError: an image is scored though nothing predicted it, or only a model that knows it.
+    """
+    honest = predictions.loc[predictions["predicted"] & ~predictions["seen"], "image_id"]
+    wrong = scores.loc[~scores["image_id"].isin(honest), "image_id"]
+    if len(wrong):
+        raise InputError(
+            f"{len(wrong)} of {len(scores)} images have scores but no mask that may be scored, the first "
+            f"{wrong.iloc[0]!r}: scores and predictions are of different models or runs. Delete the folder scores and "
+            "run snakemake: everything is scored again."
+        )
 
 
 def _read(paths: Sequence[Path], wanted: Sequence[str], may: Sequence[str] = ()) -> pd.DataFrame:
@@ -51,7 +69,7 @@ def _one(path: Path, wanted: Sequence[str], may: Sequence[str]) -> pa.Table:
             missing = [name for name in wanted if name not in there]
             if not missing:
                 return file.read([*wanted, *(name for name in may if name in there)], use_threads=False)
-        found = f"has no column {missing[0]}: another version of segpipe made it"
+        found = f"has no column {missing[0]}: another version of segpipe made it, or it is of other classes or settings"
     except FileNotFoundError:
         found = "is missing"
     except (OSError, pa.ArrowException) as error:

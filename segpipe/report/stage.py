@@ -1,26 +1,27 @@
-"""The report stage: all shards' tables become report.csv, summary.json and overview.png."""
+"""The report stage: all shards' tables become report.csv, summary.json, groups.csv, overview.png and report.html."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from segpipe.checks.hygiene import count_findings, with_checks
 from segpipe.config import canonical_json
 from segpipe.io.atomic import write_text
-from segpipe.io.mask_store import MaskReader
 from segpipe.log import logger
-from segpipe.preprocess.geometry import Geometry, fit_mask
-from segpipe.preprocess.store import open_store, pack_bits
 from segpipe.report.cases import Case, choose_cases
+from segpipe.report.html import write_page
 from segpipe.report.overview import write_overview
+from segpipe.report.pictures import read_pictures
+from segpipe.report.quality import correlations, with_quality
 from segpipe.report.repeats import spread, with_repeats
-from segpipe.report.sources import read_images, read_predictions, read_scores
+from segpipe.report.sources import check_scored, read_images, read_predictions, read_scores
 from segpipe.report.table import build_report, write_report
 from segpipe.score.aggregate import summarise
+from segpipe.score.groups import group_table, miou_of_groups
+from segpipe.score.measure import measured_columns
 from segpipe.score.table import score_columns
 from segpipe.stages import PredictStage, ReportStage
 
@@ -33,12 +34,13 @@ TRAINING = (
 def write_run_report(
     stage: ReportStage, predict: PredictStage, results: Path, shards: Sequence[str], with_folds: bool
 ) -> None:
-    """Write the three files into ``results``, from what the earlier stages left there.
+    """Write the four files into ``results``, from what the earlier stages left there.
 
     ``with_folds`` is false where a given model was applied and no folds exist.
     """
     table = run_table(stage, results, shards, with_folds)
-    summary = run_summary(stage, results, table, with_folds)
+    groups = run_groups(stage, table)
+    summary = run_summary(stage, results, table, groups, with_folds)
     cases = _cases(table, predict, results, shards)
     write_overview(
         cases,
@@ -49,14 +51,18 @@ def write_run_report(
         mean_miou=summary["metrics"]["miou"]["mean"],
     )
     write_text(results / "summary.json", canonical_json(summary))
+    write_report(groups, results / "groups.csv")
     write_report(table, results / "report.csv")
+    write_page(stage, predict, results, shards, table, summary)
     logger.info("report: %d rows", len(table))
 
 
 def run_table(stage: ReportStage, results: Path, shards: Sequence[str], with_folds: bool) -> pd.DataFrame:
     """The report's table (:func:`segpipe.report.table.build_report`) from the tables of all stages."""
-    images, predictions = read_images(stage, results, shards), read_predictions(results, shards)
-    scores = read_scores(results, shards, ["image_id", *score_columns(stage.classes)])
+    images, predictions = read_images(stage, results, shards), read_predictions(stage, results, shards)
+    measured = [*score_columns(stage.classes), *measured_columns(stage.classes, stage.score)]
+    scores = read_scores(results, shards, ["image_id", *measured])
+    check_scored(scores, predictions)
     repeats = range(1, stage.repeats + 1)
     scores = with_repeats(scores, results, shards, repeats)
     if with_folds:
@@ -67,12 +73,26 @@ def run_table(stage: ReportStage, results: Path, shards: Sequence[str], with_fol
     images["status"], images["reason"] = _outcome(images, predictions)
     tidied = predictions.loc[predictions["predicted"], ["image_id", "engine", "removed_pixels", "filled_pixels"]]
     images = images.merge(tidied, on="image_id", how="left")
-    return build_report(images, scores, stage.classes, stage.carried, repeats)
+    images = with_quality(images, predictions, stage.classes)
+    return build_report(images, scores, stage.classes, stage.carried, repeats, stage.score)
 
 
-def run_summary(stage: ReportStage, results: Path, table: pd.DataFrame, with_folds: bool) -> dict[str, Any]:
-    """The content of summary.json; ``table`` is the report's (:func:`run_table`)."""
-    summary = {"title": stage.title, **summarise(table, stage.classes), "checks": count_findings(table)}
+def run_groups(stage: ReportStage, table: pd.DataFrame) -> pd.DataFrame:
+    """The content of groups.csv; ``table`` is the report's (:func:`run_table`)."""
+    return group_table(table, stage.classes, stage.score, stage.by, stage.bands, stage.seed)
+
+
+def run_summary(
+    stage: ReportStage, results: Path, table: pd.DataFrame, groups: pd.DataFrame, with_folds: bool
+) -> dict[str, Any]:
+    """The content of summary.json; ``table`` is the report's (:func:`run_table`), ``groups`` those of groups.csv."""
+    summary = {
+        "title": stage.title,
+        **summarise(table, stage.classes, stage.score, stage.seed),
+        "checks": count_findings(table),
+    }
+    summary["quality"] = correlations(table, stage.classes)
+    summary["groups"] = miou_of_groups(groups)
     if stage.repeats > 1:
         summary["repeats"] = spread(table, range(1, stage.repeats + 1))
     if with_folds:
@@ -95,31 +115,5 @@ def _outcome(images: pd.DataFrame, predictions: pd.DataFrame) -> tuple[pd.Series
 def _cases(table: pd.DataFrame, stage: PredictStage, results: Path, shards: Sequence[str]) -> list[Case]:
     wanted = choose_cases(table)
     mious = table.set_index("image_id")["miou"]
-    pictures = _pictures({image_id for _, image_id in wanted}, stage, results, shards)
+    pictures = read_pictures({image_id for _, image_id in wanted}, stage, results, shards)
     return [Case(group, image_id, float(mious[image_id]), *pictures[image_id]) for group, image_id in wanted]
-
-
-def _pictures(
-    image_ids: set[str], stage: PredictStage, results: Path, shards: Sequence[str]
-) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Image, reference and prediction of some images at the network's resolution, without the padding."""
-    found: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-    for shard in shards:
-        known = pd.read_parquet(results / "shards" / shard / "table.parquet", columns=["image_id"])["image_id"]
-        if not known.isin(image_ids).any():
-            continue
-        store = open_store(results / "shards" / shard)
-        predictions = pd.read_parquet(results / "predictions" / f"{shard}.parquet").query("predicted")
-        with MaskReader.of_shard(results / "masks" / shard, predictions, stage.classes) as reader:
-            for index in np.flatnonzero(store.table["image_id"].isin(image_ids)):
-                row = store.table.iloc[index]
-                geometry = Geometry.of_row(row.to_dict())
-                prediction = pack_bits(np.stack([fit_mask(mask, geometry) for mask in reader.masks(row["image_id"])]))
-                image = _as_uint8(store.images[index])[geometry.inside]
-                reference = store.masks[index][geometry.inside]
-                found[row["image_id"]] = image, reference, prediction[geometry.inside]
-    return found
-
-
-def _as_uint8(image: np.ndarray) -> np.ndarray:
-    return image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)

@@ -1,8 +1,11 @@
 """The summary that is printed when a run ends."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from segpipe.report.summary_scores import class_scores, group_scores, headline, quality_lines
+from segpipe.report.text_table import text_table
 
 _MOST_QUARANTINED = 10
 WITHOUT = {
@@ -18,10 +21,10 @@ def summary_text(summary: Mapping[str, Any], paths: Mapping[str, Path]) -> str:
     ``paths`` names what was written, such as ``{"report": Path("results/demo/report.csv")}``. The text has
     no final newline.
     """
-    headline = "\n".join(line for line in (_headline(summary), _repeats(summary)) if line)
-    parts = [_images(summary), headline, _classes(summary), _absent(summary), _worst(summary), findings_text(summary)]
-    parts.append(_quarantined(summary))
-    parts.append(_table([(name, str(path)) for name, path in paths.items()]))
+    first = "\n".join(line for line in (headline(summary), _repeats(summary)) if line)
+    parts = [_images(summary), first, class_scores(summary), group_scores(summary), _absent(summary), _worst(summary)]
+    parts += [quality_lines(summary), findings_text(summary), _quarantined(summary)]
+    parts.append(text_table([(name, str(path)) for name, path in paths.items()]))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -35,16 +38,6 @@ def _images(summary: Mapping[str, Any]) -> str:
 def counted(count: int, noun: str) -> str:
     """``1 image``, ``2 images``."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _headline(summary: Mapping[str, Any]) -> str:
-    miou, foreground = summary["metrics"]["miou"], summary["metrics"]["miou_foreground"]
-    if not miou["n"]:
-        return "No image was scored: there are no references, or none that could be used."
-    return (
-        f"MIoU {miou['mean']:.3f} (median {miou['median']:.3f}, quartiles {miou['q1']:.3f} to "
-        f"{miou['q3']:.3f}, n = {miou['n']}); without background {foreground['mean']:.3f}"
-    )
 
 
 def _repeats(summary: Mapping[str, Any]) -> str:
@@ -74,15 +67,6 @@ def _by_role(absent: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def _classes(summary: Mapping[str, Any]) -> str:
-    if not summary["metrics"]["miou"]["n"]:
-        return ""
-    rows = [("class", "IoU mean", "IoU pooled", "Dice mean")]
-    for name, scores in summary["classes"].items():
-        rows.append((name, *(f"{scores[key]:.3f}" for key in ("iou_mean", "iou_pooled", "dice_mean"))))
-    return _table(rows)
-
-
 def _worst(summary: Mapping[str, Any]) -> str:
     cases = [f"{case['image_id']} ({case['miou']:.3f})" for case in summary["worst"]]
     return f"Lowest MIoU: {', '.join(cases)}" if cases else ""
@@ -109,15 +93,3 @@ def _quarantined(summary: Mapping[str, Any]) -> str:
     if len(cases) > _MOST_QUARANTINED:
         lines.append(f"  and {len(cases) - _MOST_QUARANTINED} more, see the report")
     return "\n".join(["Quarantined:", *lines]) if cases else ""
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Columns side by side: the first flush left, numbers flush right, a column of two flush left."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
-    if len(widths) == 2:
-        return "\n".join(f"{name:<{widths[0]}}  {value}" for name, value in rows)
-    lines = []
-    for first, *others in rows:
-        cells = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
-        lines.append("  ".join([f"{first:<{widths[0]}}", *cells]))
-    return "\n".join(lines)

@@ -8,10 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from segpipe.config import Score
 from segpipe.io.atomic import atomic_path
-from segpipe.report.columns import Column, is_score, repeat_columns, report_columns
+from segpipe.report.column import Column
+from segpipe.report.columns import EVERYTHING, repeat_columns, report_columns
+from segpipe.report.score_columns import is_score, score_columns_of
 from segpipe.samples.shards import carried_column
-from segpipe.score.table import score_columns
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -23,12 +25,13 @@ def build_report(
     classes: Sequence[str],
     carried: Sequence[str],
     repeats: Sequence[int] = (),
+    score: Score = EVERYTHING,
 ) -> pd.DataFrame:
     """The report's table: :func:`report_columns` in order, sorted by image_id, one row per row of ``images``.
 
     ``images`` has a row per image with image_id, status and whatever else is known, the columns of the
     sheet as ``carried:<name>``; ``scores`` has a row per scored image
-    (:func:`segpipe.score.table.score_table`), and with several ``repeats`` the columns of
+    (:func:`segpipe.score.shard.score_shard`), and with several ``repeats`` the columns of
     :func:`segpipe.report.columns.repeat_columns`. What is in neither is blank: "" in text columns, missing in
     others. Raises ValueError for an image_id that is there twice, or scored without being an image.
     """
@@ -40,10 +43,10 @@ def build_report(
     if len(unknown):
         raise ValueError(f"scores: image_id {unknown[0]!r} is not among the images")
     ids = pd.Index(sorted(facts.index), name="image_id", dtype="str")
-    columns = report_columns(classes, carried, repeats)
+    columns = report_columns(classes, carried, repeats, score)
     own = [column.name for column in columns[: len(columns) - len(carried)]]
     sources = [*own, *(carried_column(name) for name in carried)]
-    measured = {*score_columns(classes), *(column.name for column in repeat_columns(repeats))}
+    measured = {column.name for column in (*score_columns_of(classes, score), *repeat_columns(repeats))}
     cells = {
         column.name: _cells(results if column.name in measured else facts, source, column, ids)
         for column, source in zip(columns, sources, strict=True)

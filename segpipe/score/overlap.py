@@ -23,6 +23,35 @@ def dice(counts: np.ndarray) -> np.ndarray:
     return _ratio(2 * tp, 2 * tp + fp + fn)
 
 
+def precision(counts: np.ndarray) -> np.ndarray:
+    """Positive predictive value, tp / (tp + fp); shapes as for :func:`iou`.
+
+    Where the prediction is empty: 1 with an empty reference, else 0.
+    """
+    tp, fp, fn = (counts[..., index] for index in range(3))
+    return np.where(tp + fp > 0, _ratio(tp, tp + fp), fn == 0)
+
+
+def recall(counts: np.ndarray) -> np.ndarray:
+    """Sensitivity, tp / (tp + fn); shapes as for :func:`iou`.
+
+    Where the reference is empty: 1 with an empty prediction, else 0.
+    """
+    tp, fp, fn = (counts[..., index] for index in range(3))
+    return np.where(tp + fn > 0, _ratio(tp, tp + fn), fp == 0)
+
+
+def relative_area_difference(counts: np.ndarray) -> np.ndarray:
+    """Area of the prediction over that of the reference, less 1: (fp - fn) / (tp + fn); shapes as for :func:`iou`.
+
+    -1 where the prediction is empty; where the reference is, 0 with an empty prediction, else NaN: no number says
+    how many times larger than nothing something is.
+    """
+    tp, fp, fn = (counts[..., index] for index in range(3))
+    reference = tp + fn
+    return np.where(reference > 0, (fp - fn) / np.maximum(reference, 1), np.where(fp == 0, 0.0, np.nan))
+
+
 def miou(counts: np.ndarray) -> np.ndarray:
     """Mean IoU over the classes and the background of each image.
 

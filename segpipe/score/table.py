@@ -6,32 +6,53 @@ import numpy as np
 import pandas as pd
 
 from segpipe.score.counts import COUNTS
-from segpipe.score.overlap import dice, iou, miou, miou_foreground
+from segpipe.score.overlap import dice, iou, miou, miou_foreground, precision, recall, relative_area_difference
 
 BACKGROUND = "background"
+OF_COUNTS = {
+    "iou": iou,
+    "dice": dice,
+    "precision": precision,
+    "recall": recall,
+    "relative_area_difference": relative_area_difference,
+}
+EMPTY = ("reference_empty", "prediction_empty")
+
+
+def score_cells(classes: Sequence[str]) -> list[tuple[str, str]]:
+    """Metric and class of each column of scores and counts, in the report's order; no class for what is of all.
+
+    By metric first, then by class, the background last.
+    """
+    of_classes = [(metric, name) for metric in (*OF_COUNTS, *EMPTY, *COUNTS) for name in classes]
+    background = [(metric, BACKGROUND) for metric in (*COUNTS, "iou")]
+    return [("miou", ""), ("miou_foreground", ""), *of_classes, *background]
+
+
+def column_name(metric: str, of: str) -> str:
+    """The name of a class's column."""
+    return f"{metric}_{of}" if of else metric
 
 
 def score_columns(classes: Sequence[str]) -> list[str]:
-    """Score and count columns in the report's order: by metric first, then by class, the background last."""
-    scores = [f"{metric}_{name}" for metric in ("iou", "dice") for name in classes]
-    counts = [f"{count}_{name}" for count in COUNTS for name in classes]
-    background = [f"{metric}_{BACKGROUND}" for metric in (*COUNTS, "iou")]
-    return ["miou", "miou_foreground", *scores, *counts, *background]
+    """The columns of :func:`score_cells`."""
+    return [column_name(metric, of) for metric, of in score_cells(classes)]
 
 
 def score_table(image_ids: Sequence[str], counts: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
     """The scores of n images.
 
     ``counts`` is int (n, classes + 1, 4) from :mod:`segpipe.score.counts`. Returns a table with the
-    columns image_id and :func:`score_columns`, scores float64 and counts int64.
+    columns image_id and :func:`score_columns`, scores float64, counts int64, and bool for what is empty.
     Raises ValueError where the numbers of images or classes differ.
     """
     if counts.shape != (len(image_ids), len(classes) + 1, len(COUNTS)):
         raise ValueError(f"counts are {counts.shape} for {len(image_ids)} images and {len(classes)} classes")
     values: dict[str, np.ndarray] = {"miou": miou(counts), "miou_foreground": miou_foreground(counts)}
-    ious, dices = iou(counts), dice(counts)
+    of_counts = {metric: function(counts) for metric, function in OF_COUNTS.items()}
+    empty = {"reference_empty": counts[..., [0, 2]].sum(-1) == 0, "prediction_empty": counts[..., [0, 1]].sum(-1) == 0}
+    numbers = {count: counts[..., place] for place, count in enumerate(COUNTS)}
     for index, name in enumerate([*classes, BACKGROUND]):
-        values |= {f"iou_{name}": ious[:, index], f"dice_{name}": dices[:, index]}
-        values |= {f"{count}_{name}": counts[:, index, place] for place, count in enumerate(COUNTS)}
+        values |= {f"{metric}_{name}": found[:, index] for metric, found in (of_counts | empty | numbers).items()}
     ordered = {name: values[name] for name in score_columns(classes)}
     return pd.DataFrame({"image_id": pd.Series(list(image_ids), dtype="str"), **ordered})

@@ -15,6 +15,7 @@ from segpipe.stages import TrainStage
 from segpipe.train.checkpoints import Checkpoints
 from segpipe.train.distributed import Team
 from segpipe.train.feed import Feed
+from segpipe.train.launch import go_on_later
 from segpipe.train.learner import Learner
 from segpipe.train.roles import Roles
 from segpipe.train.schedule import learning_rate
@@ -136,10 +137,17 @@ class Course:
     def _pause(self) -> NoReturn:
         self._save()
         state = self.state
-        raise self.stop.end(
+        end = self.stop.end(
             f"{self.model}: stopped in epoch {state.epoch + 1} of {self.epochs} after {state.step} of "
             f"{self.feed.batching.steps} steps, and saved; the same command goes on from there."
         )
+        if (
+            self.team.size > 1
+        ):  # torchrun hides how its processes ended, so one of them asks, and the others wait for it
+            if self.team.leads:
+                go_on_later(end)
+            self.team.wait()
+        raise end
 
     def _diverged(self, step: int, problem: str) -> str:
         images = self.feed.names(self.state.epoch + 1, step)

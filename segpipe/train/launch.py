@@ -31,7 +31,7 @@ def launch(gpus: int, nodes: int, arguments: Sequence[str]) -> None:
     try:
         code = process.wait()
     except InterruptedRun:
-        process.terminate()
+        _ask_to_stop(process, nodes)
         try:
             process.wait(SECONDS_TO_SAVE)
         except subprocess.TimeoutExpired:
@@ -47,11 +47,11 @@ def command(gpus: int, nodes: int, arguments: Sequence[str]) -> list[str]:
     """The command line that starts all processes."""
     if gpus % nodes:
         raise ConfigError(
-            f"{gpus} GPUs on {nodes} nodes: each node gets the same number. Set the resource gpu to a multiple of nodes."
+            f"{gpus} GPUs on {nodes} nodes: each node gets the same number. Set gpu to a multiple of nodes."
         )
     per_node = max(1, gpus // nodes)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(per_node)]
-    program = ["-m", "segpipe", *arguments]
+    program = ["-m", "--", "segpipe", *arguments]  # or torchrun would read --log as an option of its own
     if nodes == 1:
         return [*torchrun, "--standalone", *program]
     srun = ["srun", "--nodes", str(nodes), "--ntasks", str(nodes), "--ntasks-per-node", "1", "--kill-on-bad-exit"]
@@ -63,15 +63,36 @@ def command(gpus: int, nodes: int, arguments: Sequence[str]) -> list[str]:
 def go_on_later(stop: InterruptedRun) -> None:
     """After a warning that time is up, put this SLURM job into the queue again; the checkpoint is on disk.
 
-    SLURM refuses for a job that is being cancelled, or is interactive; then the exit code tells Snakemake.
+    Only while the job counts as running. SLURM would also take back one that is being cancelled, which its owner does
+    not want, and one that it requeues itself needs no second word. Where SLURM cannot be asked or refuses, the exit
+    code tells Snakemake, whose next attempt goes on.
     """
     if stop.exit_code != ExitCode.SAVED or not _job():
         return
-    done = subprocess.run(["scontrol", "requeue", _job()], capture_output=True, text=True, check=False)
-    if done.returncode:
-        logger.info("SLURM does not put job %s into the queue again: %s", _job(), done.stderr.strip())
-    else:
+    state = _ask("squeue", "--noheader", "--jobs", _job(), "--format", "%T")
+    if state != "RUNNING":
+        logger.info("SLURM job %s is not put into the queue again: it is %s", _job(), state or "unknown to squeue")
+    elif _ask("scontrol", "requeue", _job()) is not None:
         logger.info("the time of SLURM job %s is up: saved, and in the queue again", _job())
+
+
+def _ask_to_stop(process: subprocess.Popen[bytes], nodes: int) -> None:
+    """SIGTERM for all processes. srun answers it by killing them, so on several nodes SLURM hands it out."""
+    if nodes > 1 and _job():
+        _ask("scancel", "--signal=TERM", _job())
+    else:
+        process.terminate()
+
+
+def _ask(*words: str) -> str | None:
+    """Run a command of SLURM; what it prints, or None where it is missing or fails, which the log tells."""
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    except subprocess.CalledProcessError as error:
+        logger.info("%s of SLURM job %s failed: %s", words[0], _job(), error.stderr.strip())
+    except OSError as error:  # in a container without SLURM's commands
+        logger.info("%s of SLURM job %s failed: %s", words[0], _job(), error)
+    return None
 
 
 def _job() -> str:

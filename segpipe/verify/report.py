@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from segpipe.config import canonical_json
 from segpipe.errors import InputError
-from segpipe.report.stage import run_summary, run_table
+from segpipe.report.stage import run_groups, run_summary, run_table
 from segpipe.report.table import report_cells
 from segpipe.stages import ReportStage
 from segpipe.verify.finding import Finding, UnreadableError
@@ -24,7 +24,7 @@ def check_report(run: Run, stage: ReportStage) -> Iterator[list[Finding]]:
     path = run.folder / "report.csv"
     try:
         table = run_table(stage, run.folder, run.shards, folds)
-        summary = canonical_json(run_summary(stage, run.folder, table, folds))
+        summary = canonical_json(run_summary(stage, run.folder, table, run_groups(stage, table), folds))
     except (OSError, KeyError, ValueError, InputError, pa.ArrowException) as error:
         text = f"cannot be made again: a table of an earlier stage is damaged or missing ({type(error).__name__})"
         advice = "What is said above of that table; or `snakemake` first, where the run is not finished."

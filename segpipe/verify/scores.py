@@ -26,7 +26,8 @@ def check_scores(run: Run, stage: ScoreStage, trial: str, shard: str) -> Iterato
     classes = list(stage.classes)
     try:
         again = score_table(table["image_id"].tolist(), counts_of(table, classes), classes)
-        differing = (again != table[again.columns].astype(again.dtypes)).any(axis=1).to_numpy()
+        found = table[again.columns].astype(again.dtypes)
+        differing = ((again != found) & ~(again.isna() & found.isna())).any(axis=1).to_numpy()
     except (KeyError, ValueError, TypeError):
         yield [Finding("scores", str(path), "lacks columns, or holds what is no number", _advice(path))]
         return

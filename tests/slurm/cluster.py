@@ -7,20 +7,25 @@ configuration) and Debian's packages ``slurm-wlm`` and ``munge``.
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from segpipe.io.lock import Lock
 
 CONFIG = Path("/etc/slurm/slurm.conf")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
 NODES = ("node1", "node2", "node3")
-FIRST_PORT = 27000
+NAME = "ClusterName=segpipe"
+PATIENCE = 1800.0  # seconds
 
 # Without systemd and cgroups: processes by their group, memory by sampling. A requeued job waits for its
-# credential to expire, hence the ten seconds. MinJobAge: Snakemake asks squeue about jobs that ended.
+# credential to expire, hence the ten seconds. MinJobAge: tests and Snakemake ask about jobs that ended.
 SETTINGS = """\
 ClusterName=segpipe
 SlurmctldHost={host}(127.0.0.1)
@@ -43,18 +48,29 @@ MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SlurmdParameters=config_overrides
-ReturnToService=2
+ReturnToService=1
 KillWait=10
-MinJobAge=300
+MinJobAge=3600
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,sched_interval=2
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=2
 JobAcctGatherParams=OverMemoryKill
 GresTypes=gpu
+Prolog={folder}/prolog
+Epilog={folder}/epilog
+TaskProlog={folder}/task-prolog
 {nodes}
-PartitionName=cpu Nodes=node1,node2 Default=YES MaxTime=60
-PartitionName=gpu Nodes=node3 MaxTime=60
+PartitionName=cpu Nodes=node1,node2 Default=YES MaxTime=INFINITE
+PartitionName=gpu Nodes=node3 MaxTime=INFINITE
 """
+
+
+# Who has which devices and when, written by SLURM itself: when a job starts and ends on a node, and what a task sees.
+NOTES = {
+    "prolog": 'echo "start $SLURM_JOB_ID $SLURM_JOB_GPUS" >> {folder}/devices',
+    "epilog": 'echo "end $SLURM_JOB_ID $SLURM_JOB_GPUS" >> {folder}/devices',
+    "task-prolog": 'echo "sees $SLURM_JOB_ID $CUDA_VISIBLE_DEVICES" >> {folder}/devices',
+}
 
 
 def missing() -> str:
@@ -69,6 +85,31 @@ def missing() -> str:
     return ""
 
 
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other test has a cluster here; end what one that was killed left."""
+    lock, end = Lock(Path(tempfile.gettempdir()) / "segpipe-slurm.lock"), time.monotonic() + PATIENCE
+    while not lock.take():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{lock.path} is held by another process, which has a cluster on this machine")
+        time.sleep(0.5)
+    try:
+        if CONFIG.is_symlink() and (not CONFIG.exists() or NAME in CONFIG.read_text()):
+            end_daemons(CONFIG.resolve().parent)
+            CONFIG.unlink()
+        yield
+    finally:
+        lock.release()
+
+
+def end_daemons(folder: Path) -> None:
+    """Those whose process ids are noted in a cluster's folder."""
+    for path in folder.glob("*.pid"):
+        command = Path("/proc", path.read_text().strip(), "cmdline")
+        if command.exists() and any(name in command.read_text() for name in ("munged", "slurm")):
+            os.kill(int(command.parent.name), signal.SIGKILL)
+
+
 def install() -> None:
     """Debian's packages, where they are missing and we may."""
     if os.geteuid() == 0 and shutil.which("apt-get") and not all(map(shutil.which, PROGRAMS)):
@@ -81,7 +122,8 @@ class Cluster:
     """A running cluster; its commands are on the PATH and find it by themselves."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self._daemons = folder, []  # type: ignore[var-annotated]
+        self.folder = folder
+        self._daemons: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
         """Start the daemons, and wait until all nodes are idle."""
@@ -91,13 +133,13 @@ class Cluster:
         key.chmod(0o600)
         munge = [f"--{name}={self.folder}/munge.{name.split('-')[0]}" for name in ("pid-file", "log-file", "seed-file")]
         self._run(["munged", "--force", "--foreground", f"--socket={self._socket}", f"--key-file={key}", *munge])
-        self._wait(self._socket.exists, "munged")
+        wait_until(self._socket.exists, "munged")
         CONFIG.parent.mkdir(exist_ok=True)
         CONFIG.symlink_to(self.folder / "slurm.conf")
         self._run(["slurmctld", "-D", "-i"])
         for node in NODES:
             self._run(["slurmd", "-D", "-N", node])
-        self._wait(lambda: set(self.states().values()) == {"idle"} and len(self.states()) == len(NODES), "the nodes")
+        wait_until(lambda: set(self.states().values()) == {"idle"} and len(self.states()) == len(NODES), "the nodes")
 
     def stop(self) -> None:
         """End what was started; nothing stays but the folder."""
@@ -105,7 +147,7 @@ class Cluster:
             for job in self.jobs():
                 self.output("scancel", job)
             with contextlib.suppress(TimeoutError):
-                self._wait(lambda: not self.jobs(), "the end of all jobs", 20)
+                wait_until(lambda: not self.jobs(), "the end of all jobs", 20)
         for daemon in reversed(self._daemons):
             daemon.terminate()
         for daemon in reversed(self._daemons):
@@ -125,27 +167,32 @@ class Cluster:
         """The nodes' states."""
         return dict(line.split() for line in self.output("sinfo", "-N", "-h", "-o", "%N %t").splitlines())
 
-    def jobs(self) -> dict[str, str]:
-        """States of the jobs that are not over, by their ids."""
-        lines = self.output("squeue", "-h", "-t", "all", "-o", "%i %T").splitlines()
-        states = dict(line.split() for line in lines)
-        return {job: state for job, state in states.items() if state in ("PENDING", "RUNNING", "COMPLETING")}
+    def jobs(self, folder: Path | None = None) -> dict[str, str]:
+        """States of the jobs that are not over, by their ids; of those that run in a folder."""
+        unfinished = ("PENDING", "RUNNING", "COMPLETING")
+        found = {job: facts for job, facts in self.history().items() if facts["JobState"] in unfinished}
+        return {
+            job: facts["JobState"] for job, facts in found.items() if folder is None or facts["WorkDir"] == str(folder)
+        }
 
-    def wait_for(self, state: str, but: set[str] = frozenset(), seconds: float = 90) -> str:  # type: ignore[assignment]
-        """The id of a job in this state that is not among ``but``."""
-        found: list[str] = []
-
-        def look() -> bool:
-            found[:] = [job for job, its in self.jobs().items() if its == state and job not in but]
-            return bool(found)
-
-        self._wait(look, f"a job that is {state}", seconds)
-        return found[0]
+    def history(self) -> dict[str, dict[str, str]]:
+        """What SLURM knows of all jobs, also of those that are over, by their ids."""
+        lines = self.output("scontrol", "-o", "show", "jobs").splitlines()
+        found = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines]
+        return {facts["JobId"]: facts for facts in found if "JobId" in facts}
 
     def facts(self, job: str) -> dict[str, str]:
-        """What `scontrol show job` knows."""
-        words = self.output("scontrol", "-o", "show", "job", job).split()
-        return dict(word.split("=", 1) for word in words if "=" in word)
+        """The same of one job."""
+        return self.history()[job]
+
+    def control(self, *words: str) -> None:
+        """`scontrol`, which must succeed."""
+        subprocess.run(["scontrol", *words], check=True, timeout=60)
+
+    def near_time_limit(self, job: str) -> None:
+        """So little time for a running job that SLURM warns it when it next looks, within half a minute."""
+        hours, minutes, _ = self.facts(job)["RunTime"].split("-")[-1].split(":")
+        self.control("update", f"JobId={job}", f"TimeLimit={int(hours) * 60 + int(minutes) + 2}")
 
     @property
     def _socket(self) -> Path:
@@ -155,10 +202,14 @@ class Cluster:
         for number in range(2):
             os.mknod(self.folder / f"gpu{number}", 0o666 | stat.S_IFCHR, os.makedev(1, 3))  # as /dev/null
         (self.folder / "state").mkdir()
+        for name, line in NOTES.items():
+            script = self.folder / name
+            script.write_text(f"#!/bin/sh\n{line.format(folder=self.folder)}\n")
+            script.chmod(0o755)
         ports = free_ports(1 + len(NODES))
         lines = [
             f"NodeName={node} NodeHostname={socket.gethostname().split('.')[0]} NodeAddr=127.0.0.1 Port={port} "
-            f"CPUs=8 RealMemory=8000{' Gres=gpu:fake:2' if node == 'node3' else ''}"
+            f"CPUs=8 RealMemory=64000{' Gres=gpu:fake:2' if node == 'node3' else ''}"
             for node, port in zip(NODES, ports[1:], strict=True)
         ]
         values = {"host": socket.gethostname().split(".")[0], "folder": self.folder, "controller": ports[0]}
@@ -172,15 +223,14 @@ class Cluster:
         daemon = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
         self._daemons.append(daemon)
 
-    def _wait(self, ready, what: str, seconds: float = 30) -> None:  # type: ignore[no-untyped-def]
-        end = time.monotonic() + seconds
-        while not ready():
-            if time.monotonic() > end:
-                logs = "\n".join(
-                    path.read_text(errors="replace")[-1500:] for path in self.folder.glob("*.[lo][ou][gt]")
-                )
-                raise TimeoutError(f"{what}: not there after {seconds:.0f} s\n{logs}")
-            time.sleep(0.2)
+
+def wait_until(ready: Callable[[], object], what: str, seconds: float = 60) -> None:
+    """Look until it is so."""
+    end = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not so after {seconds:.0f} s")
+        time.sleep(0.2)
 
 
 def free_ports(count: int) -> list[int]:

@@ -30,6 +30,11 @@ try:
 except SegpipeError as error:
     raise WorkflowError(str(error))
 
+# profiles/default, which Snakemake reads beside any other profile, has one GPU: that of this machine. A cluster, to which
+# jobs go in numbers (--jobs), hands out its own.
+if workflow.nodes is not None:
+    workflow.register_resource("gpu", None)
+
 RESULTS = CONFIG.folder.as_posix()
 SHARDS = sorted(SCAN.shards)
 TRAINS = not CONFIG.model.weights

@@ -20,10 +20,16 @@ rule report:
             category="Scores",
         ),
         summary=f"{RESULTS}/summary.json",
+        groups=f"{RESULTS}/groups.csv",
         overview=report(
             f"{RESULTS}/overview.png",
             caption="../report/overview.rst",
             category="Pictures",
+        ),
+        page=report(
+            f"{RESULTS}/report.html",
+            caption="../report/page.rst",
+            category="Scores",
         ),
     log:
         f"{RESULTS}/logs/report.log",
@@ -47,7 +53,7 @@ rule report:
         " --results {params.folder:q} {params.folds} --log {log:q} {params.shards:q}"
 
 
-# Fails when too many images are quarantined; the report is complete all the same.
+# Fails when too many images are quarantined; the report is complete all the same. A second, so no cluster is asked.
 rule check:
     input:
         summary=f"{RESULTS}/summary.json",
@@ -57,6 +63,7 @@ rule check:
         f"{RESULTS}/logs/check.log",
     benchmark:
         f"{RESULTS}/benchmarks/check.tsv"
+    localrule: True
     conda:
         "../envs/segpipe.yaml"
     threads: 1

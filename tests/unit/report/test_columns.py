@@ -6,13 +6,21 @@ from pathlib import Path
 import pytest
 
 from segpipe.errors import ConfigError
-from segpipe.report.columns import is_score, report_columns
+from segpipe.report.columns import report_columns
+from segpipe.report.score_columns import is_score
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "report-columns.md"
 ORDER = """
 image_id image patient patient_source site fold status reason flags duplicate_of near_duplicate_of miou
-miou_foreground iou_lung iou_heart dice_lung dice_heart tp_lung tp_heart fp_lung fp_heart fn_lung
+miou_foreground iou_lung iou_heart dice_lung dice_heart precision_lung precision_heart recall_lung recall_heart
+relative_area_difference_lung relative_area_difference_heart reference_empty_lung reference_empty_heart
+prediction_empty_lung prediction_empty_heart tp_lung tp_heart fp_lung fp_heart fn_lung
 fn_heart tn_lung tn_heart tp_background fp_background fn_background tn_background iou_background
+boundary_iou_lung boundary_iou_heart hd95_px_lung hd95_px_heart assd_px_lung assd_px_heart nsd_2px_lung nsd_2px_heart
+hd95_mm_lung hd95_mm_heart assd_mm_lung assd_mm_heart nsd_2mm_lung nsd_2mm_heart brier_lung brier_heart
+ece_lung ece_heart reference_components_lung reference_components_heart
+components_lung components_heart predicted_share_lung predicted_share_heart predicted_area_z_lung
+predicted_area_z_heart entropy_lung entropy_heart disagreement_lung disagreement_heart
 engine removed_pixels filled_pixels notes format modality photometric_interpretation transfer_syntax
 bits_stored frame decoded_at
 modality_lut voi inverted invert_source burned_in_annotation recognizable_visual_features rows
@@ -45,7 +53,7 @@ def test_several_seeds_have_columns_behind_the_scores_and_one_has_none() -> None
         [column.name for column in report_columns(["lung", "heart"], ["view"], repeats)] for repeats in ([1], [1, 2])
     )
     assert one == ORDER.split()
-    place = one.index("iou_background") + 1
+    place = one.index("reference_components_heart") + 1
     assert two == [*one[:place], "miou_repeat_1", "miou_repeat_2", "miou_repeats_sd", *one[place:]]
 
 

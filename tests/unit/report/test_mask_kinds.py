@@ -1,5 +1,8 @@
 """From files to report.csv in one process: the kind of store that holds the masks changes no byte of it."""
 
+import json
+
+import pandas as pd
 import pytest
 
 from segpipe.config_file import parse_config
@@ -56,3 +59,29 @@ def test_the_report_is_the_same_from_every_kind_of_store(data, tmp_path, form):
     reports = {kind: run(data, tmp_path / kind, masks=kind, form=form) for kind in ("files", "archive", "rle")}
     assert b",scored," in reports["files"]["report.csv"]
     assert reports["files"] == reports["archive"] == reports["rle"]
+
+
+def test_scores_without_a_reference_and_calibration_reach_the_report(data, tmp_path):
+    run(data, tmp_path, probabilities="uint8")
+    (folder,) = (path.parent for path in tmp_path.rglob("report.csv"))
+    table = pd.read_csv(folder / "report.csv")
+    scored, unlabelled = (table[table["status"] == status] for status in ("scored", "unlabelled"))
+    assert (
+        scored[["brier_lung", "ece_heart", "hd95_px_lung", "boundary_iou_heart", "entropy_lung"]].notna().all(axis=None)
+    )
+    assert unlabelled[["entropy_lung", "predicted_share_heart", "components_lung"]].notna().all(axis=None)
+    assert unlabelled["hd95_px_lung"].isna().all()
+    known = scored["spacing_row_mm"].notna()
+    assert (scored["hd95_mm_lung"].notna() == known).all()
+    assert known.any()
+    groups = pd.read_csv(folder / "groups.csv")
+    assert groups.loc[groups["metric"] == "miou", "mean"].iloc[0] == pytest.approx(scored["miou"].mean(), abs=1e-5)
+    quality = json.loads((folder / "summary.json").read_text())["quality"]
+    assert {row["measure"] for row in quality} == {"entropy", "disagreement", "components", "predicted_area_z"}
+
+
+def test_an_edited_report_changes_nothing_when_it_is_made_again(data, tmp_path):
+    before = run(data, tmp_path)
+    (path,) = tmp_path.rglob("report.csv")
+    path.write_bytes(before["report.csv"].replace(b"scored", b"training"))
+    assert run(data, tmp_path)["report.csv"] == before["report.csv"]

@@ -12,16 +12,21 @@ from segpipe.score.table import score_table
 
 GOLDEN = """\
 image_id,image,patient,patient_source,site,fold,status,reason,flags,duplicate_of,near_duplicate_of,miou,\
-miou_foreground,iou_lung,dice_lung,tp_lung,fp_lung,fn_lung,tn_lung,tp_background,fp_background,fn_background,tn_background,iou_background,\
+miou_foreground,iou_lung,dice_lung,precision_lung,recall_lung,relative_area_difference_lung,reference_empty_lung,prediction_empty_lung,tp_lung,fp_lung,fn_lung,tn_lung,tp_background,fp_background,fn_background,tn_background,iou_background,boundary_iou_lung,\
+hd95_px_lung,assd_px_lung,nsd_2px_lung,hd95_mm_lung,assd_mm_lung,\
+nsd_2mm_lung,brier_lung,ece_lung,reference_components_lung,components_lung,predicted_share_lung,\
+predicted_area_z_lung,entropy_lung,disagreement_lung,\
 engine,removed_pixels,filled_pixels,notes,format,modality,photometric_interpretation,transfer_syntax,bits_stored,frame,decoded_at,modality_lut,voi,\
 inverted,invert_source,burned_in_annotation,recognizable_visual_features,rows,columns,spacing_row_mm,\
 spacing_column_mm,spacing_source,intensity_method,intensity_low,intensity_high,fit,scale_row,scale_column,pad_top,\
 pad_left,polarity_score,orientation_gain,grey_levels,flat_share,black_share,white_share,mask_outside_field,\
 mask_share_lung,age
-a,images/a.dcm,p1,PatientID,east,1,scored,,polarity; tiny,,b,0.625000,0.500000,0.500000,0.666667,2,1,1,6,6,1,1,2,\
-0.750000,torch,7,0,,DICOM,\
+a,images/a.dcm,p1,PatientID,east,1,scored,,polarity; tiny,,b,0.625000,0.500000,0.500000,0.666667,\
+0.666667,0.666667,0,false,false,2,1,1,6,\
+6,1,1,2,0.750000,0.250000,3.5,1.5,0.875000,,,,,,2,1,0.25,,,,torch,7,0,,DICOM,\
 ,,,12,,2,,,true,,NO,,480,,0.1429,,,,,4095,letterbox,0.333333333,,0,16,-0.25,,,,,,,0.256012,63
-b,images/b.png,,,,,quarantined,"cut short, ""half"" is there",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,
+b,images/b.png,,,,,quarantined,"cut short, ""half"" is there",,,,,,,,,,,,,,,,,,,,,,,,,,,,\
+,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,
 """
 
 
@@ -60,6 +65,8 @@ def images() -> pd.DataFrame:
             "engine": "torch",
             "removed_pixels": 7.0,
             "filled_pixels": 0.0,
+            "components_lung": 1.0,
+            "predicted_share_lung": 0.25,
             "carried:age": "63",
             "sha256": "not for the report",
         },
@@ -69,7 +76,9 @@ def images() -> pd.DataFrame:
 
 def scores() -> pd.DataFrame:
     table = score_table(["a"], np.array([[[2, 1, 1, 6], [6, 1, 1, 2]]]), ["lung"])
-    return table.assign(miou=0.625, iou_background=0.75)  # round numbers, easier on the eye
+    table = table.assign(miou=0.625, iou_background=0.75)  # round numbers, easier on the eye
+    measured = {"boundary_iou_lung": 0.25, "hd95_px_lung": 3.5, "assd_px_lung": 1.5, "nsd_2px_lung": 0.875}
+    return table.assign(**measured, hd95_mm_lung=np.nan, reference_components_lung=2.0)
 
 
 def written(table: pd.DataFrame, folder: Path) -> str:

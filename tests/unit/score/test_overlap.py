@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segpipe.score.counts import confusion_counts
-from segpipe.score.overlap import dice, iou, miou, miou_foreground
+from segpipe.score.overlap import dice, iou, miou, miou_foreground, precision, recall, relative_area_difference
 
 #       tp, fp, fn, tn        iou     dice
 TABLE = [
@@ -21,6 +21,27 @@ TABLE = [
 def test_iou_and_dice_of_counts(counts: list[int], expected_iou: float, expected_dice: float) -> None:
     assert iou(np.array(counts)) == pytest.approx(expected_iou)
     assert dice(np.array(counts)) == pytest.approx(expected_dice)
+
+
+#       tp, fp, fn, tn   precision, recall, relative area difference
+MORE = [
+    ([2, 1, 1, 6], 2 / 3, 2 / 3, 0.0),
+    ([3, 0, 1, 0], 1.0, 0.75, -0.25),
+    ([2, 6, 2, 0], 0.25, 0.5, 1.0),
+    ([0, 3, 3, 0], 0.0, 0.0, 0.0),
+    ([0, 0, 0, 9], 1.0, 1.0, 0.0),  # empty in both
+    ([0, 4, 0, 5], 0.0, 0.0, np.nan),  # empty in the reference only
+    ([0, 0, 4, 5], 0.0, 0.0, -1.0),  # empty in the prediction only
+]
+
+
+@pytest.mark.parametrize(("counts", "expected_precision", "expected_recall", "difference"), MORE)
+def test_precision_recall_and_area_of_counts(
+    counts: list[int], expected_precision: float, expected_recall: float, difference: float
+) -> None:
+    assert precision(np.array(counts)) == pytest.approx(expected_precision)
+    assert recall(np.array(counts)) == pytest.approx(expected_recall)
+    assert relative_area_difference(np.array(counts)) == pytest.approx(difference, nan_ok=True)
 
 
 def test_scores_of_many_images_are_computed_at_once() -> None:
@@ -70,3 +91,28 @@ def test_monai_leaves_out_an_invented_mask_by_default_and_segpipe_does_not() -> 
         assert np.isnan(metric(*pair).numpy()[:, 0]).tolist() == [False, True, False, True]
     counts = np.stack([confusion_counts(*pair) for pair in zip(prediction, reference, strict=True)])
     assert iou(counts)[:, 0].tolist() == [0.5, 0.0, 0.0, 1.0]
+
+
+def test_scores_equal_those_of_torchmetrics_where_nothing_is_empty() -> None:
+    torch, functional = pytest.importorskip("torch"), pytest.importorskip("torchmetrics.functional")
+    pair = np.random.default_rng(0).random((2, 1, 30, 40)) < 0.4
+    counts = confusion_counts(*pair)[0]
+    tensors = [torch.from_numpy(masks.ravel()).int() for masks in pair]
+    theirs = {
+        iou: functional.jaccard_index,
+        dice: functional.f1_score,
+        precision: functional.precision,
+        recall: functional.recall,
+    }
+    for ours, function in theirs.items():
+        assert float(ours(counts)) == pytest.approx(float(function(*tensors, task="binary")), abs=1e-6)
+
+
+def test_torchmetrics_gives_no_credit_for_finding_nothing_where_nothing_is() -> None:
+    torch, functional = pytest.importorskip("torch"), pytest.importorskip("torchmetrics.functional")
+    nothing = torch.zeros(9).int()
+    assert [float(f(nothing, nothing, task="binary")) for f in (functional.jaccard_index, functional.f1_score)] == [
+        0,
+        0,
+    ]
+    assert iou(np.array([0, 0, 0, 9])) == dice(np.array([0, 0, 0, 9])) == 1
