@@ -4,13 +4,14 @@ PYTHON ?= python3
 CORES ?= $(shell nproc)
 BIN := .venv/bin
 
-.PHONY: help setup demo test check format clean benchmark-slurm
+.PHONY: help setup demo test check format clean benchmark benchmark-slurm
 
 help:
 	@echo "make demo      make synthetic radiographs and run the whole workflow on them"
 	@echo "make test      run the tests"
 	@echo "make check     format, lint, types, workflow lint"
 	@echo "make format    format the code"
+	@echo "make benchmark compare with other tools on this machine (about half an hour; benchmarks/README.md)"
 	@echo "make benchmark-slurm  jobs per hour on a SLURM cluster that it starts here (root; 15 minutes)"
 	@echo "make setup     only set up .venv"
 	@echo "make clean     remove the demo's data and results"
@@ -45,6 +46,14 @@ format: setup
 	$(BIN)/ruff format segpipe tests benchmarks
 	$(BIN)/ruff check --fix segpipe tests benchmarks
 	$(BIN)/snakefmt Snakefile workflow
+
+# One after the other: they share the cores. Peers that are not installed are left out, with a word.
+benchmark: setup
+	$(BIN)/python benchmarks/preprocess.py --repeats 5
+	$(BIN)/python benchmarks/predict.py
+	$(BIN)/python benchmarks/predict_profile.py
+	$(BIN)/python benchmarks/memory.py --images 10 100 1000
+	$(BIN)/python benchmarks/train_step.py --networks subpixel_unet --nnunet-rounds 1
 
 benchmark-slurm: setup
 	$(BIN)/python benchmarks/slurm.py

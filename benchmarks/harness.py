@@ -1,6 +1,9 @@
 """What the benchmarks share: where data is, measuring side by side, and Markdown tables."""
 
+import contextlib
 import os
+import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -70,6 +73,20 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def print_machine(*packages: str) -> None:
-    """Facts that figures depend on: cores, load, versions."""
+    """Facts that figures depend on: processor, cores, memory, load, versions."""
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start; {versions}\n", flush=True)
+    memory = psutil.virtual_memory().total / 2**30
+    print(
+        f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, load {os.getloadavg()[0]:.1f} at the start; "
+        f"Python {platform.python_version()}{', ' if versions else ''}{versions}\n",
+        flush=True,
+    )
+
+
+def _processor() -> str:
+    """Its name; on Linux the machine's kind is all that `platform` knows."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+        if found:
+            return found[1]
+    return platform.processor() or platform.machine()

@@ -1,151 +1,90 @@
-"""Peak memory of `segpipe preprocess` and `segpipe predict` for small and large shards: it should not grow.
+"""Peak memory from ten to ten thousand images: segpipe's verbs, a plain loop and MONAI. It should not grow.
 
-Shards are hard links to a few phantoms. Two figures a run: the peak resident set as the system counts it, in which
-pages of memory-mapped files stand too although they cost nothing, and the largest anonymous part that was seen
-(sampled every 10 ms): what the process really needs.
+Archives are hard links to a few phantoms, which are small so that ten thousand take minutes: what is kept for each
+image shows all the same. `--pixels 1024 --size 512 --images 10 100` measures pictures as they are. Two figures a run:
+the resident set of the largest process, in which pages of memory-mapped files stand too although they cost nothing, and
+the largest anonymous part of all processes together that was seen (every 50 ms): what the command really needs.
 """
 
 import argparse
-import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import cv2
-import numpy as np
+from commands import Cost, adopt_orphans, run
 from harness import PROJECT, print_machine, print_table
+from memory_archive import archive_config, make_archive, write_model
+from memory_picture import write_picture
+from predict_contestants import HERE, QUIET
+from predict_model import SEGPIPE, shard_commands
 
-from segpipe.config import Config
-from segpipe.config_file import parse_config
-from segpipe.model.card import ModelCard
-from segpipe.model.weights import network_of, save_model
-from segpipe.phantom import phantom_arrays
-from segpipe.samples.scan import scan
-
-SHAPES = ((1024, 1024), (900, 1100), (1100, 900), (720, 600))
 GOAL = 1.1  # "flat": ten times the images, at most a tenth more memory
-MODEL, CHANNELS = "model", [16, 32, 64, 128, 256, 256]
+WATCH = 0.05  # seconds
+PICTURE = PROJECT / "docs" / "images" / "memory.png"
+PEERS = {"a plain loop": "loop", "MONAI": "monai"}
 
 
-@dataclass(frozen=True)
-class Peak:
-    """What one command needed."""
-
-    cpu_s: float
-    rss_mb: float
-    anonymous_mb: float
-
-
-def call(command: Sequence[str], folder: Path) -> Peak:
-    """Run a command in ``folder`` and watch its memory."""
-    log, anonymous = folder / "log.txt", 0
-    with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
-    while True:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            break
-        anonymous = max(anonymous, _anonymous_kb(process.pid))
-        time.sleep(0.01)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{log.read_text()[-3000:]}")
-    return Peak(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, anonymous / 1024)
-
-
-def _anonymous_kb(pid: int) -> int:
-    try:
-        found = re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    except OSError:  # not Linux, or just gone
-        return 0
-    return int(found[1]) if found else 0
-
-
-def make_archive(folder: Path, images: int) -> Config:
-    """``images`` labelled images in one shard, and the config that reads them."""
-    for seed, shape in enumerate(SHAPES):
-        pixels, masks = phantom_arrays(seed, shape)
-        for name, picture in {"image": pixels, **masks}.items():
-            path = folder / "data" / name / f"p{seed:05d}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), np.rint(picture * 255.0).astype(np.uint8))
-            for number in range(seed + len(SHAPES), images, len(SHAPES)):
-                os.link(path, path.with_name(f"p{number:05d}.png"))
-    masks = {name: f"{name}/{{patient}}.png" for name in ("lung", "heart")}
-    data = {"root": "data", "images": "image/{patient}.png", "masks": masks, "shards": 1}
-    return parse_config({"name": "bench", "data": data, "model": {"weights": MODEL, "options": {"channels": CHANNELS}}})
-
-
-def write_model(folder: Path, config: Config) -> None:
-    """The config's network with random weights: memory does not depend on what it has learned."""
-    network = network_of(config.model, len(config.class_values))
-    contract = {"preprocess": config.preprocess.model_dump(mode="json"), "dicom": config.dicom.model_dump(mode="json")}
-    card = ModelCard(config.model.network, config.model.options, config.class_values, **contract, provenance={})
-    save_model(folder, network.state_dict(), card)
-
-
-def commands(config: Config) -> dict[str, list[str]]:
-    """The commands of the rules preprocess and predict for the one shard."""
-    results, segpipe = config.folder, Path(sys.executable).with_name("segpipe")
-    shard = results / "shards" / "0000"
-    stage = {name: results / "config" / f"{name}.json" for name in ("preprocess", "predict")}
-    preprocess = [segpipe, "preprocess", "--config", stage["preprocess"], "--output", shard]
-    predict = [segpipe, "predict-shard", "--config", stage["predict"], "--shard", shard, "--masks", results / "masks"]
-    return {
-        "preprocess": [str(part) for part in [*preprocess, "--table", results / "samples" / "0000.csv"]],
-        "predict": [str(part) for part in [*predict, "--output", results / "predictions.parquet", MODEL]],
+def measure(folder: Path, model: Path, only: list[str]) -> dict[str, Cost]:
+    """Every command on the archive in ``folder``."""
+    config = archive_config(folder, model)
+    calls: dict[str, Callable[[], Cost]] = {
+        name: partial(run, command, folder, WATCH) for name, command in shard_commands(config, model).items()
     }
+    options = ["--model", model, "--output", folder / "masks"]
+    calls["predict FOLDER"] = partial(run, [SEGPIPE, "predict", folder / "data" / "image", *options], folder, WATCH)
+    for name, peer in PEERS.items():
+        command = [sys.executable, HERE / "predict_peers.py", peer, *options[:2]]
+        command += ["--output", folder / peer, "--images", folder / "data" / "image"]
+        calls[name] = partial(run, command, folder, WATCH, QUIET)
+    return {name: call() for name, call in calls.items() if not only or any(part in name for part in only)}
 
 
-def measure(folder: Path, images: int, verbs: Sequence[str]) -> dict[str, Peak]:
-    """Peaks of the verbs for a shard of ``images``."""
-    folder.mkdir()
-    config = make_archive(folder, images)
-    os.chdir(folder)  # the config's paths are relative to the folder that a run is started in
-    write_model(folder / MODEL, config)
-    scan(config)
-    peaks = {verb: call(command, folder) for verb, command in commands(config).items() if verb in verbs}
-    os.chdir(PROJECT)
-    shutil.rmtree(folder)
-    return peaks
+def print_results(found: dict[tuple[str, int], Cost]) -> None:
+    """The table, with ratios to each command's smallest archive, and the verdict."""
+    rows, worst = [], 0.0
+    for (name, images), cost in sorted(found.items(), key=lambda item: (_order(found).index(item[0][0]), item[0][1])):
+        first = next(found[other] for other in sorted(found) if other[0] == name)
+        ratio = cost.anonymous / max(first.anonymous, 1)
+        worst = max(worst, ratio) if name not in PEERS else worst
+        form = [f"{cost.anonymous:.0f}", f"{ratio:.2f}", f"{cost.resident:.0f}", f"{1000 * cost.cpu / images:.1f}"]
+        rows.append([name, f"{images:,}", *form])
+    print_table(("", "images", "anonymous MiB", "ratio", "resident MiB", "CPU ms per image, with the start"), rows)
+    verdict = "met" if worst <= GOAL else "missed"
+    print(f"Goal: segpipe's anonymous memory at most {GOAL} times the smallest archive's: {verdict} ({worst:.2f}).")
 
 
-def print_results(peaks: dict[tuple[str, int], Peak]) -> None:
-    """The table, with ratios to each verb's smallest shard, and the verdict."""
-    rows, worst = [], [0.0, 0.0]
-    for (verb, images), peak in sorted(peaks.items()):
-        first = next(other for (name, _), other in sorted(peaks.items()) if name == verb)
-        ratios = [peak.rss_mb / first.rss_mb, peak.anonymous_mb / max(first.anonymous_mb, 1)]
-        worst = [max(pair) for pair in zip(worst, ratios, strict=True)]
-        figures = [peak.rss_mb, ratios[0], peak.anonymous_mb, ratios[1], peak.cpu_s]
-        form = ("{:.0f}", "{:.2f}", "{:.0f}", "{:.2f}", "{:.0f}")
-        rows.append([f"{verb}, {images} images", *(f.format(x) for f, x in zip(form, figures, strict=True))])
-    print_table(("", "peak RSS MB", "ratio", "anonymous MB", "ratio", "CPU s"), rows)
-    for what, ratio in zip(("peak RSS", "anonymous"), worst, strict=True):
-        verdict = "met" if ratio <= GOAL else "missed"
-        print(f"Goal: {what} flat, at most {GOAL} times the smallest shard's: {verdict} ({ratio:.2f}).")
+def _order(found: dict[tuple[str, int], Cost]) -> list[str]:
+    return list(dict.fromkeys(name for name, _ in found))
 
 
 def main() -> None:
     """Parse the arguments, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, nargs="+", default=[16, 160, 800], help="sizes of preprocessed shards")
-    parser.add_argument("--predict-images", type=int, nargs="+", default=[16, 160], help="sizes of predicted shards")
+    parser.add_argument("--images", type=int, nargs="+", default=[10, 100, 1000, 10000], help="sizes of archives")
+    parser.add_argument("--pixels", type=int, default=128, help="rows and columns of the pictures (default 128)")
+    parser.add_argument("--size", type=int, default=128, help="rows and columns of the network's input (default 128)")
+    parser.add_argument("--only", nargs="+", default=[], help="commands whose names contain one of these")
+    parser.add_argument("--picture", type=Path, default=PICTURE, help=f"the curve (default {PICTURE.name} in docs)")
     arguments = parser.parse_args()
+    adopt_orphans()
     print_machine("monai", "opencv-python-headless", "torch")
-    peaks: dict[tuple[str, int], Peak] = {}
-    with tempfile.TemporaryDirectory(prefix="segpipe-bench-") as folder:
-        for images in sorted({*arguments.images, *arguments.predict_images}):
-            verbs = ["preprocess", *(["predict"] if images in arguments.predict_images else [])]
-            for verb, peak in measure(Path(folder) / str(images), images, verbs).items():
-                peaks[verb, images] = peak
-    print_results(peaks)
+    found: dict[tuple[str, int], Cost] = {}
+    with tempfile.TemporaryDirectory(prefix="segpipe-bench-") as temporary:
+        model = write_model(Path(temporary) / "model", arguments.size)
+        for images in sorted(arguments.images):
+            folder = Path(temporary) / str(images)
+            make_archive(folder, images, arguments.pixels)
+            for name, cost in measure(folder, model, arguments.only).items():
+                found[name, images] = cost
+                print(f"{name}, {images} images: {cost}", file=sys.stderr, flush=True)
+            shutil.rmtree(folder)
+    print(f"{arguments.pixels} x {arguments.pixels} pixels, network's input {arguments.size} x {arguments.size}\n")
+    print_results(found)
+    if len(arguments.images) > 1:
+        write_picture(found, arguments.picture)
 
 
 if __name__ == "__main__":
