@@ -1,6 +1,7 @@
 import hashlib
 import json
 import logging
+import logging.config
 import warnings
 
 import numpy as np
@@ -33,8 +34,12 @@ CLASSES = {
 
 
 @pytest.fixture(autouse=True)
-def _logging_as_before():
-    """A bundle's logging.conf gives the root logger a handler on this test's captured stdout, which is closed later."""
+def _logging_as_before(monkeypatch):
+    """A bundle's logging.conf gives the root logger a handler on this test's captured stdout, which is closed later.
+
+    It also closes all handlers there are; absl's, which other tests' libraries bring, then closes the captured stderr.
+    """
+    monkeypatch.setattr(logging.config, "_clearExistingHandlers", lambda: None)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
