@@ -31,8 +31,10 @@ demo: data/demo/samples.csv
 	$(BIN)/snakemake --cores $(CORES)
 	@cat results/demo/summary.txt
 
+# The cluster of tests/slurm is one for all its tests, so they run one after the other; the rest a file at a time per core.
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest tests/slurm
+	$(BIN)/pytest --ignore tests/slurm --numprocesses auto --maxprocesses 8 --dist loadfile
 
 check: data/demo/samples.csv
 	$(BIN)/ruff format --check segpipe tests benchmarks

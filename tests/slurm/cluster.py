@@ -218,9 +218,9 @@ class Cluster:
         (self.folder / "gres.conf").write_text(gres)
 
     def _run(self, command: list[str]) -> None:
-        log = (self.folder / f"{Path(command[0]).name}-{len(self._daemons)}.out").open("w")
         environment = {**os.environ, "SLURM_CONF": str(self.folder / "slurm.conf")}
-        daemon = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        with (self.folder / f"{Path(command[0]).name}-{len(self._daemons)}.out").open("w") as log:
+            daemon = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
         self._daemons.append(daemon)
 
 
