@@ -22,7 +22,7 @@ from tests.conftest import PROJECT
 LAYERS = [
     {"cli", "__main__", "config_reference"},
     {"clean", "doctor", "explain", "lr_find", "status", "validate", "verify"},
-    {"ingest", "dataset", "folds", "train", "predict", "export", "report", "compare", "phantom", "import_masks"},
+    {"ingest", "dataset", "folds", "train", "predict", "export", "report", "compare", "phantom", "import_masks", "export_masks"},
     {"score", "model", "transforms"},
     {"checks"},
     {"preprocess"},
