@@ -35,7 +35,7 @@ REPEATED = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
     *("StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
 )
-COPIED = (*NEEDED, *REPEATED, "SpecificCharacterSet", "Modality", "Rows", "Columns", "PixelSpacing")
+COPIED = (*NEEDED, *REPEATED, "SpecificCharacterSet", "Modality", "Rows", "Columns", "PatientOrientation")
 DATES = ("Content", "Acquisition", "Study", "Series")
 NO_DATE, NO_TIME = "19000101", "000000"
 SERIES_NUMBER = 9000  # far from those of the study's own series
@@ -86,6 +86,7 @@ def encode(job: Job, picture: Picture, source: Dataset, weights: str) -> tuple[b
         omit_empty_frames=False,  # an empty mask is a finding, too
     )
     notes = _date(seg, source)
+    seg.PatientOrientation = source.get("PatientOrientation") or ""  # C.7.6.1.1.1; highdicom leaves it out
     _same_every_time(seg, made_of)
     file = BytesIO()
     seg.save_as(file, enforce_file_format=True)
@@ -139,9 +140,9 @@ def _same_every_time(seg: Any, made_of: tuple[str, ...]) -> None:
     for keyword in ("SeriesDate", "SeriesTime", "InstanceCreationDate", "InstanceCreationTime"):
         if keyword in seg:
             delattr(seg, keyword)
-    for item in seg.get("DimensionOrganizationSequence", ()):
-        item.DimensionOrganizationUID = uid("dimensions", *made_of)
-    for item in seg.get("DimensionIndexSequence", ()):
+    for item in seg.get("ContributingEquipmentSequence", ()):
+        item.pop("ContributionDateTime", None)
+    for item in [*seg.get("DimensionOrganizationSequence", ()), *seg.get("DimensionIndexSequence", ())]:
         item.DimensionOrganizationUID = uid("dimensions", *made_of)
 
 
