@@ -140,6 +140,6 @@ class Export(Section):
 
     codes: dict[ClassName, Code] = Field(
         {},
-        description="codes of classes for DICOM SEG, as {lung: {value: \"39607008\", meaning: Lung structure}}; a class "
+        description='codes of classes for DICOM SEG, as {lung: {value: "39607008", meaning: Lung structure}}; a class '
         "without has a private code with its name",
     )

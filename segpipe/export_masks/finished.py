@@ -74,7 +74,9 @@ class FinishedRun:
         """How this run writes masks: as one label picture or one for each class."""
         forms = {form for shard in self.shards for form in self._predictions(shard)["form"]}
         if len(forms) > 1:
-            raise InputError(f"{self.folder}: shards have masks of different forms. Run snakemake until it is finished.")
+            raise InputError(
+                f"{self.folder}: shards have masks of different forms. Run snakemake until it is finished."
+            )
         return next(iter(forms), "per_class")
 
     def pictures(self, image_ids: Sequence[str] = ()) -> list[Picture]:
@@ -83,7 +85,9 @@ class FinishedRun:
         Raises:
             InputError: an image that was asked for is not in the run, or a table is missing.
         """
-        found = sorted((each for shard in self.shards for each in self._of_shard(shard)), key=lambda each: each.image_id)
+        found = sorted(
+            (each for shard in self.shards for each in self._of_shard(shard)), key=lambda each: each.image_id
+        )
         if not image_ids:
             return found
         unknown = sorted(set(image_ids) - {picture.image_id for picture in found})
@@ -148,5 +152,5 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
         raise InputError(f"{path} is missing: the run is not finished. Run snakemake, then export.") from None
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         raise InputError(
-            f"{path} is damaged or of another version ({type(error).__name__}). Delete it and run snakemake, then export."
+            f"{path} is damaged or of another version ({type(error).__name__}). Delete it, run snakemake, then export."
         ) from None

@@ -27,9 +27,9 @@ def write(job: Job, pictures: Iterable[Picture]) -> Iterator[Outcome]:
 
 def _files(picture: Picture, masks: np.ndarray, form: MaskForm, classes: Classes) -> dict[str, bytes]:
     names = [f"{name.removesuffix('.png')}.nii.gz" for name in mask_names(picture.image_id, form, classes)]
-    planes = map(decode_png, encode_masks(masks, form, classes))  # the values that the run's own masks have
+    planes = [decode_png(content) for content in encode_masks(masks, form, classes)]  # the run's own values
     if form != "labels":
-        planes = (plane // 255 for plane in planes)
+        planes = [plane // 255 for plane in planes]
     return {name: encode(plane, picture.spacing) for name, plane in zip(names, planes, strict=True)}
 
 

@@ -5,6 +5,8 @@ the outline around it by a line there and back: what an outline surrounds twice 
 that is drawn twice covers no pixel.
 """
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 
@@ -33,7 +35,7 @@ def _pieces(part: np.ndarray) -> list[list[np.ndarray]]:
     lines = contour_generator(z=part.astype(np.float64), fill_type=FillType.OuterOffset)
     points, offsets = lines.filled(0.5, 2.0)
     return [
-        [each[start : end - 1] for start, end in zip(ends[:-1], ends[1:], strict=True)]  # the last point is the first
+        [each[start : end - 1] for start, end in pairwise(ends)]  # the last point is the first
         for each, ends in zip(points, offsets, strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""Run lengths in a CSV, in the form of CheXmask, which is what `segpipe import-masks rle` expects unless told otherwise."""
+"""Run lengths in a CSV of CheXmask's form, which `segpipe import-masks rle` expects unless told otherwise."""
 
 import csv
 from collections.abc import Iterable, Iterator

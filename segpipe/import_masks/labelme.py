@@ -51,7 +51,7 @@ def _records(
         notes: dict[str, str] = {}
 
         def planes(mask: LabelmeMask = mask, notes: dict[str, str] = notes) -> dict[str, np.ndarray]:
-            drawn = {name: mask.plane_of(name, tuple(texts), named) for name, texts in classes.items()}
+            drawn = {name: mask.plane_of(name, texts, named) for name, texts in classes.items()}
             cut = {name: plane.outside for name, plane in drawn.items() if plane.outside >= LEAST_OUTSIDE}
             found = dict.fromkeys(note for plane in drawn.values() for note in plane.notes)
             notes[NOTES] = " ".join([*found, *(f"mask_outside:{name}:{share:.4f}" for name, share in cut.items())])

@@ -1,4 +1,4 @@
-"""The report stage: all shards' tables become report.csv, report.parquet, summary.json, groups.csv, pictures, a page."""
+"""The report stage: from all shards' tables report.csv and .parquet, summary.json, groups.csv, pictures and page."""
 
 import json
 from collections.abc import Sequence

@@ -73,10 +73,14 @@ def write_typed(table: pd.DataFrame, path: Path) -> None:
     Missing values are null, texts are as they are, without the apostrophe that :func:`write_report` adds. The same
     table gives the same bytes.
     """
-    schema = pa.schema([(str(name), _stored(table[name])) for name in table.columns])
     with atomic_path(path) as temporary:
-        columns = pa.Table.from_pandas(table, schema, preserve_index=False).replace_schema_metadata(None)
-        pq.write_table(columns, temporary, write_page_checksum=True)
+        pq.write_table(typed(table), temporary, write_page_checksum=True)
+
+
+def typed(table: pd.DataFrame) -> pa.Table:
+    """What :func:`write_typed` writes."""
+    schema = pa.schema([(str(name), _stored(table[name])) for name in table.columns])
+    return pa.Table.from_pandas(table, schema, preserve_index=False).replace_schema_metadata(None)
 
 
 def report_cells(table: pd.DataFrame) -> Iterator[Sequence[str]]:
