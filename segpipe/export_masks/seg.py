@@ -70,8 +70,8 @@ def encode(job: Job, picture: Picture, source: Dataset, weights: str) -> tuple[b
     masks = job.run.masks(picture)
     made_of = (source.SOPInstanceUID, weights, __version__, _hash(masks), repr(sorted(job.codes.items())))
     seg = Segmentation(
-        source_images=[_copied(source)],
-        pixel_array=np.moveaxis(masks, 0, -1)[None].astype(np.uint8),
+        [_copied(source)],
+        np.moveaxis(masks, 0, -1)[None].astype(np.uint8),  # frame, row, column, segment
         segmentation_type="BINARY",
         segment_descriptions=descriptions(job.run.classes, job.codes, weights, source.SOPInstanceUID),
         series_instance_uid=uid("series", source.SeriesInstanceUID, weights, __version__),

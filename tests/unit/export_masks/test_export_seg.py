@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from segpipe.errors import ImageError
+from segpipe.errors import ConfigError, ImageError
 from segpipe.export_masks.command import export_masks
 from segpipe.export_masks.seg import _source
 from segpipe.io.masks.seg import read_dicom_mask
@@ -77,6 +77,12 @@ def test_uids_are_those_of_the_content(exported):
 def test_who_asks_for_it_is_warned(config, tmp_path, caplog):
     export_masks(config, "seg", tmp_path, [FIRST])
     assert "carry the patient of their source" in caplog.text
+
+
+def test_without_highdicom_it_says_what_to_install(config, tmp_path, monkeypatch):
+    monkeypatch.setattr("segpipe.export_masks.seg.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'segpipe\[seg\]'"):
+        export_masks(config, "seg", tmp_path)
 
 
 def test_other_images_are_rows_with_a_reason(exported):
