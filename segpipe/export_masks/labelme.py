@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 
@@ -78,9 +79,10 @@ def labelme_text(masks: np.ndarray, picture: Picture, labels: dict[str, str], to
 
 def way_back(run: FinishedRun, output: Path) -> str:
     """The command that imports the corrected files."""
-    classes = " ".join(f"--class {name}='{label}'" for name, label in label_texts(run.classes).items())
-    corrected = run.root / f"corrected-{run.config.name}"
+    folder, root = quote(os.fspath(output)), run.root
+    classes = " ".join(f"--class {name}={quote(label)}" for name, label in label_texts(run.classes).items())
+    corrected = quote(os.fspath(root / f"corrected-{run.config.name}"))
     return (
-        f"Correct them with `labelme {os.fspath(output)}`, then\n"
-        f"  segpipe import-masks labelme {os.fspath(output)} {corrected} --root {run.root} {classes}"
+        f"Correct them with `labelme {folder}`, then\n"
+        f"  segpipe import-masks labelme {folder} {corrected} --root {quote(os.fspath(root))} {classes}"
     )
