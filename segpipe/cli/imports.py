@@ -43,6 +43,24 @@ def coco(
 
 
 @import_masks.command()
+def labelme(
+    folder: Annotated[Path, typer.Argument(help="folder of labelme's files, as export-masks writes them")],
+    output: MaskOutput,
+    root: MaskRoot = None,
+    images: ImagePaths = "",
+    classes: ClassNames = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="a label to leave out; several times")] = None,
+) -> None:
+    """Outlines that were drawn or corrected in labelme to a PNG for each image and class."""
+    from segpipe.import_masks.command import import_labelme
+    from segpipe.import_masks.folder import Target
+
+    set_up_logging(None)
+    target = Target(output, root or output.parent, images)
+    typer.echo(import_labelme(folder, target, classes or [], ignore or []))
+
+
+@import_masks.command()
 def rle(
     file: Annotated[Path, typer.Argument(help="CSV with run lengths, as CheXmask's")],
     output: MaskOutput,

@@ -105,6 +105,26 @@ def export(
         typer.echo(line)
 
 
+@app.command("export-masks", rich_help_panel="For people")
+def export_masks(
+    config: Annotated[Path, typer.Argument(help="a config file (YAML) whose run is finished")],
+    format_: Annotated[
+        Literal["seg", "nifti", "coco", "rle", "labelme"],
+        typer.Option("--format", help="seg: DICOM SEG, which names the patient as its source does"),
+    ],
+    output: Annotated[Path | None, typer.Option(help="folder; default: results/<name>/exports/<format>")] = None,
+    image_id: Annotated[list[str] | None, typer.Option(help="only this image; several times")] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="labelme: how far, in pixels, outlines may be from the mask's; 0: same pixels")
+    ] = 1.0,
+) -> None:
+    """Write a run's predicted masks for other programs, and exported.csv with a row per image."""
+    from segpipe.export_masks.command import export_masks as export
+
+    set_up_logging(None)
+    typer.echo(export(config, format_, output, image_id or [], tolerance))
+
+
 @app.command("lr-find", rich_help_panel="For people")
 def lr_find(
     config: Annotated[Path, typer.Argument(help="a config file (YAML) whose run is prepared")],

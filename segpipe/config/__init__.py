@@ -8,7 +8,7 @@ from segpipe.config.checks import Checks
 from segpipe.config.data import Classes, ClassName, ClassValues, Data, LabelTexts, PixelValues
 from segpipe.config.learning import Compare, Folds, Model, Network, Train
 from segpipe.config.pixels import Dicom, Preprocess, Raster
-from segpipe.config.results import Predict, Report, Score
+from segpipe.config.results import Code, Export, Predict, Report, Score
 from segpipe.config.run import Config
 from segpipe.config.section import MonaiTransform, Section
 from segpipe.config.text import canonical_json
@@ -18,10 +18,12 @@ __all__ = [
     "ClassName",
     "ClassValues",
     "Classes",
+    "Code",
     "Compare",
     "Config",
     "Data",
     "Dicom",
+    "Export",
     "Folds",
     "LabelTexts",
     "Model",

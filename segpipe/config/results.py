@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from segpipe.config.data import ClassName
 from segpipe.config.section import Section
 
 
@@ -121,3 +122,24 @@ class Report(Section):
         if lone:
             raise ValueError(f"bands: {', '.join(lone)} is not among report.by ({', '.join(self.by)}); add it there")
         return self
+
+
+class Code(Section):
+    """What a class is in a terminology, as SNOMED CT (SCT)."""
+
+    value: str = Field(pattern=r"^[^\\\s]{1,16}$", description='the code, in quotes: "39607008"')
+    scheme: str = Field("SCT", pattern=r"^[^\\\s]{1,16}$", description="DICOM's name of the terminology")
+    meaning: str = Field(pattern=r"^[^\\\x00-\x1f]{1,64}$", description="the code in words")
+    category: Literal[
+        "anatomical structure", "tissue", "physical object", "morphologically abnormal structure", "body substance"
+    ] = Field("anatomical structure", description="what kind of thing it is")
+
+
+class Export(Section):
+    """What `segpipe export-masks` says of the masks (docs/export-masks.md); it decides nothing in a run."""
+
+    codes: dict[ClassName, Code] = Field(
+        {},
+        description='codes of classes for DICOM SEG, as {lung: {value: "39607008", meaning: Lung structure}}; a class '
+        "without has a private code with its name",
+    )

@@ -9,7 +9,7 @@ from segpipe.config.checks import Checks
 from segpipe.config.data import MAX_CLASSES, ClassName, ClassValues, Data, LabelTexts, PixelValues
 from segpipe.config.learning import Compare, Folds, Model, Train
 from segpipe.config.pixels import Dicom, Preprocess, Raster
-from segpipe.config.results import Predict, Report, Score
+from segpipe.config.results import Export, Predict, Report, Score
 from segpipe.config.section import Section
 from segpipe.config.sides import lone_sides
 
@@ -37,6 +37,7 @@ class Config(Section):
     compare: Compare | None = None
     score: Score = Score()
     report: Report = Report()
+    export: Export = Export()
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -95,6 +96,13 @@ class Config(Section):
             raise ValueError(
                 "compare trains networks, but with model.weights nothing is trained; remove one of the two"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _codes_are_of_classes(self) -> "Config":
+        lone = sorted(set(self.export.codes) - set(self.class_values))
+        if lone:
+            raise ValueError(f"export.codes: {lone[0]} is no class; there are {', '.join(self.class_values)}")
         return self
 
     @model_validator(mode="after")

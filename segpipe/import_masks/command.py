@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from segpipe.errors import InputError
-from segpipe.import_masks import coco, rle_table
+from segpipe.import_masks import coco, labelme, rle_table
 from segpipe.import_masks.folder import SHEET, Imported, Target, write_folder
 from segpipe.import_masks.names import assignments
 from segpipe.import_masks.run_lengths import RunLengths
@@ -18,6 +18,15 @@ def import_coco(path: Path, target: Target, classes: Sequence[str], ignore: Sequ
     names, records = coco.read_records(path, assignments(classes, "--class"), ignore)
     with closing(records):
         done = write_folder(records, target, names, [coco.NOTES])
+    return _summary(done, target, names)
+
+
+def import_labelme(folder: Path, target: Target, classes: Sequence[str], ignore: Sequence[str]) -> str:
+    """Convert a folder of labelme files; return what to tell the user."""
+    target.relative()
+    names, records = labelme.read_records(folder, target, assignments(classes, "--class"), ignore)
+    with closing(records):
+        done = write_folder(records, target, names, [labelme.NOTES])
     return _summary(done, target, names)
 
 

@@ -76,12 +76,17 @@ def write_text(path: Path, text: str) -> None:
 
 def write_text_if_changed(path: Path, text: str) -> bool:
     """Write ``text`` unless ``path`` holds it already, which keeps its time of change; True if written."""
+    return write_bytes_if_changed(path, text.encode())
+
+
+def write_bytes_if_changed(path: Path, data: bytes) -> bool:
+    """The same for bytes."""
     try:
-        if Path(path).read_bytes() == text.encode():
+        if Path(path).read_bytes() == data:
             return False
     except FileNotFoundError:
         pass
-    write_text(path, text)
+    write_bytes(path, data)
     return True
 
 

@@ -1,4 +1,4 @@
-"""The report stage: all shards' tables become report.csv, summary.json, groups.csv, overview.png and report.html."""
+"""The report stage: from all shards' tables report.csv and .parquet, summary.json, groups.csv, pictures and page."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from segpipe.report.pictures import read_pictures
 from segpipe.report.quality import correlations, with_quality
 from segpipe.report.repeats import spread, with_repeats
 from segpipe.report.sources import check_scored, read_images, read_predictions, read_scores
-from segpipe.report.table import build_report, write_report
+from segpipe.report.table import build_report, write_report, write_typed
 from segpipe.score.aggregate import summarise
 from segpipe.score.groups import group_table, miou_of_groups
 from segpipe.score.measure import measured_columns
@@ -34,7 +34,7 @@ TRAINING = (
 def write_run_report(
     stage: ReportStage, predict: PredictStage, results: Path, shards: Sequence[str], with_folds: bool
 ) -> None:
-    """Write the four files into ``results``, from what the earlier stages left there.
+    """Write the files into ``results``, from what the earlier stages left there.
 
     ``with_folds`` is false where a given model was applied and no folds exist.
     """
@@ -52,6 +52,7 @@ def write_run_report(
     )
     write_text(results / "summary.json", canonical_json(summary))
     write_report(groups, results / "groups.csv")
+    write_typed(table, results / "report.parquet")
     write_report(table, results / "report.csv")
     write_page(stage, predict, results, shards, table, summary)
     logger.info("report: %d rows", len(table))

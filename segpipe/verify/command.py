@@ -129,7 +129,7 @@ def _report(run: Run) -> list[Part]:
     """Of a comparison alone there is no report."""
     if "" not in run.scored_trials:
         return []
-    return [Part("report", 2, check_report(run, load_stage(run.folder / stage_file("report"), ReportStage)))]
+    return [Part("report", 3, check_report(run, load_stage(run.folder / stage_file("report"), ReportStage)))]
 
 
 @contextmanager

@@ -17,7 +17,7 @@ KINDS = {
     "mask": "predicted masks",
     "scores": "rows of scores",
     "recount": "images scored again from masks and references",
-    "report": "report.csv and summary.json",
+    "report": "report.csv, report.parquet and summary.json",
 }
 _MOST = 10  # findings of one kind that are printed; --output has all
 

@@ -1,16 +1,18 @@
-"""Whether report.csv and summary.json are what the stages' tables give."""
+"""Whether report.csv, report.parquet and summary.json are what the stages' tables give."""
 
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TextIO
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from segpipe.config import canonical_json
 from segpipe.errors import InputError
 from segpipe.report.stage import run_groups, run_summary, run_table
-from segpipe.report.table import report_cells
+from segpipe.report.table import report_cells, typed
 from segpipe.stages import ReportStage
 from segpipe.verify.finding import Finding, UnreadableError
 from segpipe.verify.run import Run
@@ -36,6 +38,9 @@ def check_report(run: Run, stage: ReportStage) -> Iterator[list[Finding]]:
     except (OSError, UnicodeDecodeError) as error:
         problem, image_id = f"cannot be read ({getattr(error, 'strerror', None) or 'no UTF-8'})", ""
     yield [Finding("report", str(path), problem, advice, image_id)] if problem else []
+    path = run.folder / "report.parquet"
+    problem = _of_parquet(path, typed(table))
+    yield [Finding("report", str(path), problem, ADVICE.format(path=path))] if problem else []
     path = run.folder / "summary.json"
     try:
         same = path.read_text(encoding="utf-8") == summary
@@ -43,6 +48,15 @@ def check_report(run: Run, stage: ReportStage) -> Iterator[list[Finding]]:
     except (OSError, UnicodeDecodeError) as error:
         problem = f"cannot be read ({getattr(error, 'strerror', None) or 'no UTF-8'})"
     yield [Finding("report", str(path), problem, ADVICE.format(path=path))] if problem else []
+
+
+def _of_parquet(path: Path, wanted: pa.Table) -> str:
+    """What is wrong with the file; its tables are compared, as another pyarrow writes other bytes."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return "" if file.read(use_threads=False).equals(wanted) else "is not the table of report.csv"
+    except (OSError, ValueError) as error:
+        return f"cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})"
 
 
 def _first_difference(rows: Iterator[Sequence[str]], file: TextIO) -> tuple[str, str]:

@@ -19,6 +19,7 @@ rule report:
             caption="../report/table.rst",
             category="Scores",
         ),
+        typed=f"{RESULTS}/report.parquet",
         summary=f"{RESULTS}/summary.json",
         groups=f"{RESULTS}/groups.csv",
         overview=report(

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from segpipe.report.columns import report_columns
-from segpipe.report.table import build_report, write_report
+from segpipe.report.table import build_report, write_report, write_typed
 from segpipe.score.table import score_table
 
 GOLDEN = """\
@@ -92,6 +93,24 @@ def text_table(**cells: str) -> pd.DataFrame:
 
 def test_report_has_exactly_these_bytes(tmp_path: Path) -> None:
     assert written(build_report(images(), scores(), ["lung"], ["age"]), tmp_path) == GOLDEN
+
+
+def test_parquet_holds_the_same_table(tmp_path: Path) -> None:
+    table = build_report(images(), scores(), ["lung"], ["age"])
+    write_typed(table, tmp_path / "report.parquet")
+    read = pd.read_parquet(tmp_path / "report.parquet", dtype_backend="numpy_nullable")
+    assert written(read, tmp_path) == GOLDEN
+    kinds = pq.read_schema(tmp_path / "report.parquet")
+    found = [str(kinds.field(name).type) for name in ("image_id", "tp_lung", "miou", "reference_empty_lung", "age")]
+    assert found == ["string", "int64", "double", "bool", "string"]
+
+
+def test_parquet_has_the_same_bytes_each_time_and_for_no_images_the_same_columns(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_typed(build_report(images(), scores(), ["lung"], ["age"]), tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    write_typed(build_report(images().iloc[:0], scores().iloc[:0], ["lung"], ["age"]), tmp_path / "c")
+    assert pq.read_schema(tmp_path / "c") == pq.read_schema(tmp_path / "a")
 
 
 def test_order_of_rows_and_columns_going_in_does_not_matter(tmp_path: Path) -> None:

@@ -53,10 +53,10 @@ def test_a_table_that_cannot_serve_is_named_with_what_to_do(stage, tmp_path, dam
     assert "Delete it and run snakemake again" in str(error.value)
 
 
-def test_predictions_of_an_older_version_are_said_to_be_so(tmp_path):
+def test_predictions_of_an_older_version_are_said_to_be_so(stage, tmp_path):
     (tmp_path / "predictions").mkdir()
     pd.DataFrame({"image_id": ["a"], "predicted": [True], "seen": [False]}).to_parquet(
         tmp_path / "predictions/0000.parquet"
     )
-    with pytest.raises(InputError, match="has no column engine: another version of segpipe made it"):
-        read_predictions(tmp_path, ["0000"])
+    with pytest.raises(InputError, match="has no column removed_pixels: another version of segpipe made it"):
+        read_predictions(stage, tmp_path, ["0000"])

@@ -199,6 +199,21 @@ def test_an_image_without_its_score_is_named(run):
     assert ("scores", f"scores/{shard}.parquet", image_id) in found(run)
 
 
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda path: path.unlink(), "No such file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-9]), "cannot be read (ArrowInvalid)"),
+        (lambda path: pd.read_parquet(path).iloc[1:].to_parquet(path), "is not the table of report.csv"),
+    ],
+)
+def test_a_changed_report_parquet_is_found(change, problem, run):
+    change(run / "report.parquet")
+    (finding,) = verify(run, inputs=False).first["report"]
+    assert finding.file.endswith("report.parquet")
+    assert problem in finding.problem
+
+
 def test_a_changed_cell_of_the_report_is_named_with_its_column(run):
     path = run / "report.csv"
     lines = path.read_text().splitlines(keepends=True)
