@@ -132,6 +132,12 @@ class CompareStage(Section):
     size: int
 
 
+class ProvenanceStage(Section):
+    """What a run was made from: all of the config."""
+
+    config: Config
+
+
 Stage = TypeVar("Stage", bound=Section)
 
 
@@ -176,6 +182,7 @@ def stage_configs(config: Config, carried: list[str]) -> dict[str, Section]:
             by=config.report.by,
             bands=config.report.bands,
         ),
+        "provenance": ProvenanceStage(config=config),
         **_of_trials(config),
     }
 

@@ -184,4 +184,4 @@ def test_the_index_is_plain_json(archive):
     scan(config)
     index = json.loads((config.folder / "samples/index.json").read_text())
     assert index["images"] == 24
-    assert set(index["stages"]) == {"preprocess", "dataset", "train", "predict", "score", "report"}
+    assert set(index["stages"]) == {"preprocess", "dataset", "train", "predict", "score", "report", "provenance"}

@@ -240,7 +240,7 @@ def test_another_config_than_the_runs_is_said_to_be_one(run, made):
     path = made[0] / "config.yaml"
     path.write_text(path.read_text().replace('"engine"', '"threshold": 0.4, "engine"'))
     assert load_config(path).predict.threshold == 0.4
-    assert found(run) == [("config", "config/predict.json", "")]
+    assert found(run) == [("config", "config/predict.json", ""), ("config", "config/provenance.json", "")]
 
 
 def test_the_verb_prints_writes_and_ends_with_its_own_exit_code(run, made, tmp_path):
