@@ -178,11 +178,13 @@ def provenance(
     log: Log = None,
 ) -> None:
     """Write what the run was made from: provenance.json, ro-crate-metadata.json, a copy of the workflow."""
+    from segpipe.config_file import parse_config
     from segpipe.provenance.record import write_provenance
     from segpipe.stages import ProvenanceStage, load_stage
 
     set_up_logging(log)
-    write_provenance(load_stage(config, ProvenanceStage).config, results, shards, workflow, with_host)
+    stage = load_stage(config, ProvenanceStage)
+    write_provenance(parse_config(stage.config, str(config)), results, shards, workflow, with_host)
 
 
 @app.command(rich_help_panel="Steps of the workflow")

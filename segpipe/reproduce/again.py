@@ -30,7 +30,7 @@ def config_again(results: Path, output: Path, root: Path | None) -> dict[str, An
     own = results / stage_file("provenance")
     values: dict[str, Any] = recorded
     if own.is_file():
-        values = load_stage(own, ProvenanceStage).config.model_dump(mode="json")
+        values = load_stage(own, ProvenanceStage).config
         if shareable(values) != recorded:
             raise ConfigError(
                 f"{own} is another config than {results / RECORD} records: the config was changed after the run. Run "

@@ -77,4 +77,4 @@ def run_stages(config: Config) -> None:
         samples = results / f"samples/{shard}.csv"
         score_shard(stages["score"], samples, store / FILES[2], predictions, masks, scores)
     write_run_report(stages["report"], stages["predict"], results, shards, with_folds=True)
-    write_provenance(stages["provenance"].config, results, shards)
+    write_provenance(config, results, shards)
