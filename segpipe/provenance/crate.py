@@ -68,7 +68,7 @@ def _root(record: dict[str, Any], parts: Sequence[Entity]) -> Iterator[Entity]:
         "license": _LICENCE,
         "conformsTo": [_to(profile) for profile in profiles],
         "hasPart": [_to(part["@id"]) for part in parts if not part["@id"].startswith("#")],
-        "mentions": [_to("#run")],
+        "mentions": [_to("#run"), _to("#inputs")],
         **({"mainEntity": _to(_SNAKEFILE)} if any(part["@id"] == _SNAKEFILE for part in parts) else {}),
     }
     for profile, name in PROFILES.items():
@@ -132,14 +132,20 @@ def _weights(same: dict[str, Any]) -> Iterator[Entity]:
 def _masks(same: dict[str, Any], results: Path) -> Iterator[Entity]:
     found, *more = _collection("masks/", "Predicted masks", same["masks"])
     if (results / "masks").is_dir():
-        yield {**found, "@type": "Dataset"}
+        yield {key: value for key, value in found.items() if key != "collectionSize"} | {"@type": "Dataset"}
         yield from more
 
 
 def _collection(identifier: str, name: str, fingerprint: dict[str, Any]) -> list[Entity]:
     key = f"#fingerprint-of-{identifier.strip('#/')}"
     return [
-        {"@id": identifier, "@type": "Collection", "name": name, "identifier": _to(key), "size": fingerprint["rows"]},
+        {
+            "@id": identifier,
+            "@type": "Collection",
+            "name": name,
+            "identifier": _to(key),
+            "collectionSize": fingerprint["rows"],
+        },
         {
             "@id": key,
             "@type": "PropertyValue",
