@@ -28,21 +28,16 @@ def config_again(results: Path, output: Path, root: Path | None) -> dict[str, An
     """
     recorded = read_provenance(results)["same"]["config"]
     own = results / stage_file("provenance")
-    values: dict[str, Any] = recorded
-    if own.is_file():
-        values = load_stage(own, ProvenanceStage).config
-        if shareable(values) != recorded:
-            raise ConfigError(
-                f"{own} is another config than {results / RECORD} records: the config was changed after the run. Run "
-                "snakemake with it, or move the folder config away to go by the record."
-            )
+    whole: dict[str, Any] = load_stage(own, ProvenanceStage).config if own.is_file() else {}
+    # A dry run with another config has written that one there; the record is of the run itself.
+    values = whole if shareable(whole) == recorded else recorded
     values = {**values, "name": output.name, "results": str(output.parent)}
     if root:
         values = {**values, "data": {**values["data"], "root": str(root)}}
     missing = left_out(values)
     if missing:
         raise ConfigError(
-            f"{results / RECORD} holds no absolute paths, and the folder config of the run, which does, is not there: "
+            f"{results / RECORD} holds no absolute paths, and {own}, which does, is missing or of another config: "
             f"{', '.join(missing)} cannot be known. `--root FOLDER` says where the archive lies (data.root); a run "
             "with other absolute paths is reproduced where its config is."
         )

@@ -118,6 +118,16 @@ def test_without_the_runs_own_config_the_archive_must_be_named(first, tmp_path):
     assert config_again(sent, tmp_path / "again", tmp_path)["data"]["root"] == str(tmp_path)
 
 
+def test_a_dry_run_with_another_config_does_not_change_what_is_reproduced(first, second, tmp_path):
+    path = second / "config/provenance.json"
+    path.write_text(path.read_text().replace('"threshold": 0.5', '"threshold": 0.4'))
+    assert '"threshold": 0.4' in path.read_text()
+    config = config_again(second, tmp_path / "other", tmp_path)
+    assert config["predict"]["threshold"] == 0.5
+    with pytest.raises(ConfigError, match="is missing or of another config"):
+        config_again(second, tmp_path / "other", None)
+
+
 def test_no_folder_is_written_into_that_holds_something_else(first, tmp_path):
     config = config_again(first.folder, tmp_path / "again", None)
     for folder in (first.folder, first.folder / "masks", first.folder.parent):
