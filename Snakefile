@@ -22,7 +22,7 @@ include: "workflow/rules/report.smk"
 
 
 # What a run ends with: its own report, or a comparison of variants.
-TARGETS = ["report.csv", "summary.txt"]
+TARGETS = ["report.csv", "summary.txt", "provenance.json"]
 if CONFIG.compare:
     TARGETS = ["comparison.csv", "comparison.png"]
 

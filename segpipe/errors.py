@@ -48,7 +48,7 @@ class QuarantineError(SegpipeError):
 
 
 class DifferenceError(SegpipeError):
-    """`segpipe verify` found files that are not what they were."""
+    """`segpipe verify` found files that are not what they were, or `segpipe reproduce` a run that gives others."""
 
     exit_code = ExitCode.DIFFERS
 

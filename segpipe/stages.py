@@ -6,7 +6,7 @@ a new report title retrains nothing, and a verb run by hand sees exactly what Sn
 """
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -132,6 +132,12 @@ class CompareStage(Section):
     size: int
 
 
+class ProvenanceStage(Section):
+    """What a run was made from: all of the config, as :func:`segpipe.config_file.parse_config` reads it."""
+
+    config: dict[str, Any]
+
+
 Stage = TypeVar("Stage", bound=Section)
 
 
@@ -176,6 +182,7 @@ def stage_configs(config: Config, carried: list[str]) -> dict[str, Section]:
             by=config.report.by,
             bands=config.report.bands,
         ),
+        "provenance": ProvenanceStage(config=config.model_dump(mode="json")),
         **_of_trials(config),
     }
 

@@ -20,7 +20,7 @@ app = typer.Typer(
     help="From a folder of radiographs to masks and one MIoU per image. A whole run: `snakemake --cores 8`; "
     "each verb below is one step of it, or a look at it.",
     epilog="Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 config, 4 input, 5 too many quarantined images, 6 disk full, "
-    "7 verify found differences, 75 stopped with progress saved, 130 Ctrl-C.",
+    "7 verify or reproduce found differences, 75 stopped with progress saved, 130 Ctrl-C.",
 )
 
 

@@ -33,6 +33,34 @@ def verify(
 
 
 @app.command(rich_help_panel="For people")
+def reproduce(
+    results: Annotated[Path, typer.Argument(help="results folder of a finished run; it is only read")],
+    output: Annotated[Path | None, typer.Option(help="new results folder; default: RESULTS-reproduced")] = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="for snakemake; default: all cores")] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(min=0, help="largest difference of a score; 0.01 where versions or devices differ")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="where the archive lies now (data.root)")] = None,
+    workflow: Annotated[
+        Path | None, typer.Option(help="folder of the Snakefile; default: that of this checkout")
+    ] = None,
+) -> None:
+    """Run a finished run again in another folder, and compare every byte. Exit code 7 if it differs."""
+    from segpipe.errors import DifferenceError
+    from segpipe.reproduce.again import config_again, prepare, run_again
+    from segpipe.reproduce.compare import compare_runs
+
+    set_up_logging(None)
+    output = output or results.with_name(f"{results.resolve().name}-reproduced")
+    config = prepare(results, output, config_again(results, output, root))
+    run_again(config, cores or len(os.sched_getaffinity(0)), workflow)
+    found = compare_runs(results, output, tolerance)
+    typer.echo(found.text())
+    if found.differs:
+        raise DifferenceError(f"{output} is not what {results} was; what differs stands above.")
+
+
+@app.command(rich_help_panel="For people")
 def clean(
     config: ConfigFile,
     unused: Annotated[bool, typer.Option("--unused", help="what no present table, model or variant names")] = False,

@@ -167,6 +167,27 @@ def report(
 
 
 @app.command(rich_help_panel="Steps of the workflow")
+def provenance(
+    config: StageFile,
+    results: Annotated[Path, typer.Option(help="results folder of the run")],
+    shards: Annotated[list[str], typer.Argument(help="names of the shards")],
+    workflow: Annotated[
+        Path | None, typer.Option(help="folder of the Snakefile; default: that of this checkout")
+    ] = None,
+    with_host: Annotated[bool, typer.Option("--with-host", help="also write the name of this machine")] = False,
+    log: Log = None,
+) -> None:
+    """Write what the run was made from: provenance.json, ro-crate-metadata.json, a copy of the workflow."""
+    from segpipe.config_file import parse_config
+    from segpipe.provenance.record import write_provenance
+    from segpipe.stages import ProvenanceStage, load_stage
+
+    set_up_logging(log)
+    stage = load_stage(config, ProvenanceStage)
+    write_provenance(parse_config(stage.config, str(config)), results, shards, workflow, with_host)
+
+
+@app.command(rich_help_panel="Steps of the workflow")
 def compare(
     config: StageFile,
     results: Annotated[Path, typer.Option(help="results folder of the run")],

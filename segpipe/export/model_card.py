@@ -3,6 +3,7 @@
 It tells numbers of images and patients, never a name, key or path of any.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,13 @@ from segpipe.config import canonical_json
 from segpipe.errors import InputError
 from segpipe.model.card import ModelCard
 from segpipe.model.weights import weights_hash
+from segpipe.report.stage import run_table
 from segpipe.score.intervals import patient_bootstrap
+from segpipe.stages import ReportStage, load_stage, stage_file
 from segpipe.trials import plain_name
+
+INDEX = "samples/index.json"  # what the scan found
+ADVICE = "Give the results folder of the finished run that trained the model, as results/<name>."
 
 
 def model_card(folder: Path, card: ModelCard, results: Path | None) -> str:
@@ -147,21 +153,31 @@ def _tested(card: ModelCard, results: Path | None) -> pd.DataFrame | None:
 
 
 def _report(card: ModelCard, results: Path | None) -> tuple[str, pd.DataFrame] | None:
-    """Whose scores they are, and the rows of report.csv: those of the fold that the model never saw."""
+    """Whose scores they are, and the rows of the report: those of the fold that the model never saw.
+
+    They come from the stages' tables, so that nothing which somebody changes in report.csv gets into a card.
+    """
     if results is None:
         return None
     model = _plain_name(card)
-    table = _read(pd.read_csv, results / "report.csv", ["miou", "fold", "status", "patient", "site"])
-    table["site"] = table["site"].astype(object).where(table["site"].notna(), "").astype(str)
+    table = _run_table(results)
     rows = table[table["status"] == "scored"]
     if model.startswith("fold"):
         rows = rows[pd.to_numeric(rows["fold"], errors="coerce") == int(model.removeprefix("fold"))]
     if rows.empty:
-        raise InputError(f"--results {results}: report.csv scores no image of the fold that {model} never saw.")
+        raise InputError(f"--results {results}: the run scores no image of the fold that {model} never saw.")
     who = "Of images whose patients the model never saw."
     if _repeats(results, model) > 1:
         who += " Each was predicted by the mean of all repeats of this model, so these are the scores of that mean."
     return who, rows
+
+
+def _run_table(results: Path) -> pd.DataFrame:
+    try:
+        shards = sorted(json.loads((results / INDEX).read_text(encoding="utf-8"))["shards"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"--results: {results / INDEX} cannot be read ({type(error).__name__}). {ADVICE}") from None
+    return run_table(load_stage(results / stage_file("report"), ReportStage), results, shards, with_folds=True)
 
 
 def _repeats(results: Path, model: str) -> int:
@@ -177,10 +193,7 @@ def _read(read: Any, path: Path, columns: Sequence[str]) -> pd.DataFrame:
     try:
         table: pd.DataFrame = read(path)
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"--results: {path} cannot be read ({type(error).__name__}). Give the results folder of the finished run "
-            "that trained the model, as results/<name>."
-        ) from None
+        raise InputError(f"--results: {path} cannot be read ({type(error).__name__}). {ADVICE}") from None
     missing = [name for name in columns if name not in table]
     if missing:
         raise InputError(f"--results: {path} has no column {missing[0]}, so another run trained this model.")

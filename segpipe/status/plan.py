@@ -7,7 +7,8 @@ from pathlib import Path
 from segpipe.config import Config
 from segpipe.trials import trials, variants
 
-RULES = ("preprocess", "dataset", "train", "predict", "score", "report", "check", "compare")
+RULES = ("preprocess", "dataset", "train", "predict", "score", "report", "check", "provenance", "compare")
+REPORT_FILES = ("report.csv", "summary.json", "groups.csv", "overview.png", "report.html")
 MODEL_FILES = ("model.safetensors", "model.json", "history.csv", "training.csv")
 
 
@@ -62,8 +63,9 @@ def _of_the_end(config: Config) -> Iterator[Job]:
     if variants(config):
         yield Job("compare", "", _files(folder, "comparison.csv", "comparison.png"), logs / "compare.log")
         return
-    yield Job("report", "", _files(folder, "report.csv", "summary.json", "overview.png"), logs / "report.log")
+    yield Job("report", "", _files(folder, *REPORT_FILES), logs / "report.log")
     yield Job("check", "", _files(folder, "summary.txt"), logs / "check.log")
+    yield Job("provenance", "", _files(folder, "provenance.json", "ro-crate-metadata.json"), logs / "provenance.log")
 
 
 def _files(folder: Path, *names: str) -> tuple[Path, ...]:

@@ -15,6 +15,7 @@ from segpipe.verify.dataset import check_dataset
 from segpipe.verify.finding import Finding, Tally, UnreadableError
 from segpipe.verify.inputs import check_inputs
 from segpipe.verify.masks import check_masks
+from segpipe.verify.provenance import check_provenance, has_provenance
 from segpipe.verify.report import check_report
 from segpipe.verify.run import Run
 from segpipe.verify.scores import check_scores, drawn, recount
@@ -49,6 +50,10 @@ def verify_config(
             tally = Tally(stream)
             for kind, findings in _all(run, inputs, recounted):
                 tally.add(kind, findings)
+            # Where a file is another already, its hash is, too, which would say the same twice.
+            if not tally.differing and has_provenance(run.folder):
+                for findings in check_provenance(run):
+                    tally.add("provenance", findings)
     finally:
         threads.shutdown(cancel_futures=True)
     return tally

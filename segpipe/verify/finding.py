@@ -18,6 +18,7 @@ KINDS = {
     "scores": "rows of scores",
     "recount": "images scored again from masks and references",
     "report": "report.csv, report.parquet and summary.json",
+    "provenance": "facts in provenance.json",
 }
 _MOST = 10  # findings of one kind that are printed; --output has all
 

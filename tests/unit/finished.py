@@ -12,6 +12,7 @@ from segpipe.ingest import preprocess_shard
 from segpipe.phantom import make_phantoms
 from segpipe.predict.shard import predict_shard
 from segpipe.preprocess.store import FILES
+from segpipe.provenance.record import write_provenance
 from segpipe.report.stage import write_run_report
 from segpipe.samples.scan import scan
 from segpipe.score.shard import score_shard
@@ -76,3 +77,4 @@ def run_stages(config: Config) -> None:
         samples = results / f"samples/{shard}.csv"
         score_shard(stages["score"], samples, store / FILES[2], predictions, masks, scores)
     write_run_report(stages["report"], stages["predict"], results, shards, with_folds=True)
+    write_provenance(config, results, shards)

@@ -21,7 +21,7 @@ from tests.conftest import PROJECT
 # From the top down; a module may import its own layer and those below.
 LAYERS = [
     {"cli", "__main__", "config_reference"},
-    {"clean", "doctor", "explain", "lr_find", "status", "validate", "verify"},
+    {"clean", "doctor", "explain", "lr_find", "reproduce", "status", "validate", "verify"},
     {
         "ingest",
         "dataset",
@@ -34,6 +34,7 @@ LAYERS = [
         "phantom",
         "import_masks",
         "export_masks",
+        "provenance",
     },
     {"score", "model", "transforms"},
     {"checks"},
@@ -49,6 +50,7 @@ WITHOUT_TORCH = [
     "dataset",
     "score.shard",
     "report.stage",
+    "provenance.record",
     "io.dicom.read",
     "preprocess.store",
     "status.text",

@@ -77,3 +77,51 @@ rule check:
         "Summing up"
     shell:
         "segpipe check {params.folder:q} --tolerate {params.tolerate:q} --output {output:q} 2>&1 | tee {log:q}"
+
+
+# What the run was made from, as files that can be passed on. Hashes stand in the tables already, so it takes seconds.
+rule provenance:
+    input:
+        outputs=[
+            f"{RESULTS}/{name}"
+            for name in (
+                "report.csv",
+                "summary.json",
+                "groups.csv",
+                "overview.png",
+                "report.html",
+            )
+        ],
+        tables=of_shards("shards/{shard}/table.parquet"),
+        predictions=of_shards("predictions/{shard}.parquet"),
+        weights=[
+            f"{folder}/{name}"
+            for folder in (
+                [f"{RESULTS}/{folder}" for folder in TRIALS[RUN]]
+                if TRAINS
+                else CONFIG.model.weights
+            )
+            for name in ("model.safetensors", "model.json")
+        ],
+        config=stage_config("provenance"),
+    output:
+        record=f"{RESULTS}/provenance.json",
+        crate=f"{RESULTS}/ro-crate-metadata.json",
+    log:
+        f"{RESULTS}/logs/provenance.log",
+    localrule: True
+    conda:
+        "../envs/segpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        config=SCAN.stages["provenance"],
+        shards=SHARDS,
+        folder=subpath(output.record, parent=True),
+        workflow=workflow.basedir,
+    message:
+        "Writing down what the run was made from"
+    shell:
+        "segpipe provenance --config {input.config:q} --results {params.folder:q} --workflow {params.workflow:q}"
+        " --log {log:q} {params.shards:q}"

@@ -61,8 +61,8 @@ def read_facts(results: Path) -> RunFacts:
         configs=configs,
         dataset=_json(results / "dataset" / "dataset.json"),
         models=[_model(folder) for folder in _model_folders(results, configs["train"])],
-        times=[time for rule in _TIMED if (time := _time(results / "benchmarks", rule))],
-        machine=_machine(),
+        times=[time for rule in _TIMED if (time := stage_time(results / "benchmarks", rule))],
+        machine=machine(),
         versions={"segpipe": __version__, **{name: found for name in PACKAGES if (found := _version(name))}},
     )
 
@@ -93,7 +93,7 @@ def _history(path: Path) -> dict[str, list[float | None]]:
     }
 
 
-def _time(folder: Path, rule: str) -> StageTime | None:
+def stage_time(folder: Path, rule: str) -> StageTime | None:
     """The jobs of a rule as Snakemake measured them; None where it kept nothing."""
     files = sorted([*folder.glob(f"{rule}.tsv"), *(folder / rule).glob("**/*.tsv")])
     rows = [row for path in files for row in csv.DictReader(_lines(path), delimiter="\t")]
@@ -115,7 +115,7 @@ def _number(text: str | None) -> float:
         return 0.0
 
 
-def _machine() -> str:
+def machine() -> str:
     """Kind and number of the processors that wrote the page; no name of a host."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -4,9 +4,13 @@ import onnx
 import pandas as pd
 import pytest
 
+from segpipe.config_file import parse_config
 from segpipe.errors import ConfigError, InputError
 from segpipe.export.command import check_formats, export_model
 from segpipe.model.weights import weights_hash
+from segpipe.phantom import make_phantoms
+from segpipe.samples.scan import scan
+from tests.unit.finished import make_run, values_of
 from tests.unit.models import write_model
 
 
@@ -16,7 +20,7 @@ def model(tmp_path):
 
 
 @pytest.fixture
-def results(model):
+def results(model, monkeypatch):
     """What a run leaves behind: nine images of three patients, those of fold 1 scored by the model."""
     folder = model.parent.parent
     rows = [
@@ -28,7 +32,9 @@ def results(model):
     table = pd.DataFrame(rows)
     (folder / "dataset").mkdir()
     table.assign(status="labelled").to_parquet(folder / "dataset/dataset.parquet")
-    table.to_csv(folder / "report.csv", index=False)
+    make_phantoms(folder / "data", 6, 1, scale=0.1)
+    scan(parse_config({**values_of(folder), "results": str(folder.parent), "name": folder.name}))
+    monkeypatch.setattr("segpipe.export.model_card.run_table", lambda *_, **__: table)
     return folder
 
 
@@ -56,9 +62,20 @@ def test_scores_of_other_weights_are_refused(model, results, tmp_path):
     with pytest.raises(InputError, match="has not trained the model"):
         export_model(other, tmp_path / "out", [], results)
     assert not (tmp_path / "out").exists()
-    (results / "report.csv").unlink()
-    with pytest.raises(InputError, match=r"report\.csv cannot be read"):
+    (results / "samples/index.json").unlink()
+    with pytest.raises(InputError, match=r"index\.json cannot be read"):
         export_model(model, tmp_path / "out", [], results)
+
+
+def test_a_report_that_somebody_edited_changes_no_card(tmp_path):
+    folder = make_run(tmp_path).folder
+    export_model(folder / "models/fold0", tmp_path / "before", [], folder)
+    report = folder / "report.csv"
+    report.write_text(report.read_text().replace(",scored,", ",quarantined,"))
+    export_model(folder / "models/fold0", tmp_path / "after", [], folder)
+    card = (tmp_path / "after/MODEL_CARD.md").read_text()
+    assert "| miou |" in card
+    assert card == (tmp_path / "before/MODEL_CARD.md").read_text()
 
 
 def test_a_completed_card_is_not_written_over(model, tmp_path):

@@ -86,7 +86,7 @@ def test_a_title_changes_no_other_stage(archive):
     first = scan(by_patterns(archive)).stages
     config = parse_config({**by_patterns(archive).model_dump(), "report": {"title": "other"}})
     second = scan(config).stages
-    assert [name for name in first if first[name] != second[name]] == ["report"]
+    assert [name for name in first if first[name] != second[name]] == ["report", "provenance"]
 
 
 def test_a_sheet_may_have_quotes_newlines_and_further_columns(archive):
@@ -184,4 +184,4 @@ def test_the_index_is_plain_json(archive):
     scan(config)
     index = json.loads((config.folder / "samples/index.json").read_text())
     assert index["images"] == 24
-    assert set(index["stages"]) == {"preprocess", "dataset", "train", "predict", "score", "report"}
+    assert set(index["stages"]) == {"preprocess", "dataset", "train", "predict", "score", "report", "provenance"}

@@ -61,7 +61,7 @@ def test_jobs_are_counted_by_rule(run):
     jobs = jobs_of(run.config, ["0000", "0001"])
     run.finish(jobs[0])
     counts = count(state_of(job, NOTHING) for job in jobs)
-    assert list(counts) == ["preprocess", "dataset", "train", "predict", "score", "report", "check"]
+    assert list(counts) == ["preprocess", "dataset", "train", "predict", "score", "report", "check", "provenance"]
     assert (counts["preprocess"][State.DONE], counts["preprocess"][State.WAITING]) == (1, 1)
 
 

@@ -251,11 +251,23 @@ def test_a_sample_table_or_stage_config_that_somebody_edited_is_found(run):
     assert ("config", "samples/0000.csv", "") in found(run)
 
 
+def test_groups_csv_and_what_provenance_json_says_are_held_against_each_other(run):
+    flip(run / "groups.csv", 3)
+    assert found(run) == [("provenance", "provenance.json", "")]
+    (finding,) = verify(run).first["provenance"]
+    assert finding.problem == "outputs: groups.csv is not what the run has"
+
+
+def test_a_run_without_provenance_json_is_as_good_as_before(run):
+    (run / "provenance.json").unlink()
+    assert found(run) == []
+
+
 def test_another_config_than_the_runs_is_said_to_be_one(run, made):
     path = made[0] / "config.yaml"
     path.write_text(path.read_text().replace('"engine"', '"threshold": 0.4, "engine"'))
     assert load_config(path).predict.threshold == 0.4
-    assert found(run) == [("config", "config/predict.json", "")]
+    assert found(run) == [("config", "config/predict.json", ""), ("config", "config/provenance.json", "")]
 
 
 def test_the_verb_prints_writes_and_ends_with_its_own_exit_code(run, made, tmp_path):

@@ -1,0 +1,1 @@
+"""`segpipe reproduce`: a run once more, in another folder, and compared with the first."""

@@ -1,0 +1,148 @@
+"""Two runs beside each other: what differs between their records and, byte for byte, between their files."""
+
+import filecmp
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from segpipe.errors import InputError
+from segpipe.provenance.content import TABLES, WEIGHTS
+from segpipe.provenance.record import read_provenance
+
+TOLERANCE = 0.01
+_SCORES = ("miou", "miou_foreground", "iou_", "dice_")
+_SHOWN = 10
+
+
+@dataclass
+class Comparison:
+    """What differs; ``surroundings`` explain it, ``inputs`` make it no reproduction, ``files`` are outputs.
+
+    ``scores`` is None where bytes decide, else what is beyond the tolerance.
+    """
+
+    inputs: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    surroundings: list[str] = field(default_factory=list)
+    compared: int = 0
+    scores: list[str] | None = None
+    tolerance: float = TOLERANCE
+
+    @property
+    def differs(self) -> bool:
+        """Whether the run was not reproduced."""
+        return bool(self.inputs) or bool(self.files if self.scores is None else self.scores)
+
+    def text(self) -> str:
+        """For a terminal."""
+        lines = [f"made with another {line}" for line in self.surroundings]
+        lines += [f"another input: {name}" for name in self.inputs]
+        lines += [f"differs: {name}" for name in self.files[:_SHOWN]]
+        if len(self.files) > _SHOWN:
+            lines.append(f"and {len(self.files) - _SHOWN} more")
+        if not self.files:
+            lines.append(f"{self.compared} hashes and files compared: every byte is the same")
+        elif self.scores is not None:
+            verdict = self.scores or ["all scores of all images agree within it"]
+            lines += [f"compared with a tolerance of {self.tolerance:g} instead:", *(f"  {line}" for line in verdict)]
+        return "\n".join(lines)
+
+
+def compare_runs(first: Path, second: Path, tolerance: float | None = None) -> Comparison:
+    """Compare the results of two runs, ``first`` as far as it is there; its record is enough for hashes.
+
+    Where bytes differ and versions or devices do, too, or a ``tolerance`` is given, scores decide.
+
+    Raises:
+        InputError: a record is missing, or scores cannot be compared for want of a report.csv.
+    """
+    before, after = read_provenance(first), read_provenance(second)
+    found = Comparison(tolerance=TOLERANCE if tolerance is None else tolerance)
+    found.surroundings = list(_surroundings(before["may_differ"], after["may_differ"]))
+    recorded = dict(_recorded(before["same"], after["same"]))
+    found.inputs = [name for name, same in recorded.items() if not same and name.startswith(("inputs", "config"))]
+    files = recorded | dict(_files(first, second))
+    found.files = [name for name, same in files.items() if not same and name not in found.inputs]
+    found.compared = len(files)
+    if found.files and (found.surroundings or tolerance is not None):
+        found.scores = list(_scores(first, second, found.tolerance))
+    return found
+
+
+def _surroundings(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    for kind in ("software", "devices"):
+        for name in sorted({*before[kind], *after[kind]}):
+            old, new = (_said(record[kind].get(name)) for record in (before, after))
+            if old != new:
+                yield f"{'device of ' if kind == 'devices' else ''}{name}: {old} then, {new} now"
+    if before["machine"] != after["machine"]:
+        yield f"machine: {before['machine']} then, {after['machine']} now"
+
+
+def _said(value: Any) -> str:
+    return ", ".join(value) or "none" if isinstance(value, list) else str(value or "none")
+
+
+def _recorded(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Each thing of which both records have a hash, and whether the hashes are the same."""
+    for name in sorted({*before["config"], *after["config"]}):
+        # Where the archive lies is no part of a run; what it holds is, and has hashes.
+        old, new = (_without_root(record["config"].get(name)) for record in (before, after))
+        yield f"config: {name}", old == new
+    for kind in ("inputs", "stores", "masks"):
+        yield f"{kind} as a whole", before[kind]["sha256"] == after[kind]["sha256"]
+        old, new = before[kind]["shards"], after[kind]["shards"]
+        yield from ((f"{kind}/{shard}", old.get(shard) == new.get(shard)) for shard in sorted({*old, *new}))
+    for kind in ("weights", "outputs"):
+        for name in sorted({*before[kind], *after[kind]}):
+            path = f"{name}/{WEIGHTS}" if kind == "weights" else name
+            yield path, before[kind].get(name) == after[kind].get(name)
+
+
+def _without_root(section: Any) -> Any:
+    return {key: value for key, value in section.items() if key != "root"} if isinstance(section, dict) else section
+
+
+def _files(first: Path, second: Path) -> Iterator[tuple[str, bool]]:
+    """Those that the first run still has, and whether the second has the same bytes."""
+    paths = [first / name for name in TABLES]
+    paths += [*sorted(first.glob(f"models/*/{WEIGHTS}")), *sorted(first.glob("masks/**/*.png"))]
+    for path in paths:
+        if path.is_file():
+            name = path.relative_to(first).as_posix()
+            other = second / name
+            yield name, other.is_file() and filecmp.cmp(path, other, shallow=False)
+
+
+def _scores(first: Path, second: Path, tolerance: float) -> Iterator[str]:
+    """What is beyond the tolerance, image by image."""
+    old, new = _report(first), _report(second)
+    if set(old.index) != set(new.index):
+        yield f"{len(set(old.index) ^ set(new.index))} images are in one report.csv only"
+        return
+    new = new.loc[old.index]
+    changed = old["status"] != new["status"]
+    if changed.any():
+        yield f"status: of {int(changed.sum())} images another, the first {changed.idxmax()}"
+    for name in [column for column in map(str, old) if column.startswith(_SCORES)]:
+        if name not in new:
+            yield f"{name}: no such column now"
+            continue
+        one, two = (pd.to_numeric(table[name], errors="coerce") for table in (old, new))
+        apart = (one - two).abs().where(one.notna() | two.notna(), 0).fillna(float("inf"))
+        beyond = int((apart > tolerance).sum())
+        if beyond:
+            yield f"{name}: {beyond} of {len(apart)} images differ by more, most {apart.idxmax()} ({apart.max():.4f})"
+
+
+def _report(folder: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(folder / "report.csv", index_col="image_id", dtype={"image_id": str}, low_memory=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{folder / 'report.csv'} cannot be read ({type(error).__name__}). Bytes differ, and without both tables "
+            "it cannot be said by how much."
+        ) from None
