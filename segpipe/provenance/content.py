@@ -18,7 +18,7 @@ from segpipe.model.card import read_card
 from segpipe.provenance.paths import shareable
 from segpipe.trials import RUN, trials
 
-TABLES = ("report.csv", "summary.json", "groups.csv")
+TABLES = ("report.csv", "report.parquet", "summary.json", "groups.csv")
 WEIGHTS = "model.safetensors"
 _READ, _STORED, _PREDICTED = ("sha256", "mask_sha256"), ("picture", "content"), ("masks_sha256",)
 

@@ -8,7 +8,7 @@ from segpipe.config import Config
 from segpipe.trials import trials, variants
 
 RULES = ("preprocess", "dataset", "train", "predict", "score", "report", "check", "provenance", "compare")
-REPORT_FILES = ("report.csv", "summary.json", "groups.csv", "overview.png", "report.html")
+REPORT_FILES = ("report.csv", "report.parquet", "summary.json", "groups.csv", "overview.png", "report.html")
 MODEL_FILES = ("model.safetensors", "model.json", "history.csv", "training.csv")
 
 

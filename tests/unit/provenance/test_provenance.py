@@ -74,7 +74,7 @@ def test_it_has_hashes_versions_devices_seeds_and_times(config, results):
     assert same["inputs"]["hashed"] == sum(shard["hashed"] for shard in same["inputs"]["shards"].values()) > 0
     assert same["masks"]["hashed"] > 0
     assert same["outputs"]["report.csv"] == file_hash(results / "report.csv")
-    assert set(same["outputs"]) == {"report.csv", "summary.json", "groups.csv"}
+    assert set(same["outputs"]) == {"report.csv", "report.parquet", "summary.json", "groups.csv"}
     assert same["weights"]["models/fold1"] == file_hash(results / "models/fold1/model.safetensors")
     assert same["seeds"] == {"run": 0, "models/fold0": 0, "models/fold1": 0}
     assert same["config"]["data"]["root"] == LEFT_OUT
