@@ -33,7 +33,8 @@ STAND_IN = """() {
     preprocess) files=(images.npy masks.npy table.parquet);;
     dataset) files=(dataset.parquet dataset.json);;
     train) files=(model.safetensors model.json history.csv training.csv);;
-    report) files=(report.csv summary.json overview.png);;
+    report) files=(report.csv report.parquet report.html groups.csv summary.json overview.png);;
+    provenance) files=(provenance.json ro-crate-metadata.json);;
   esac
   if [ ${#files[@]} -eq 0 ]; then printf '%60000s' "$EPOCHREALTIME" > "$out"; return; fi
   for file in "${files[@]}"; do printf '%60000s' "$EPOCHREALTIME" > "$out/$file"; done
@@ -47,7 +48,7 @@ class Promise:
     def __init__(self, shards: int, trains: bool) -> None:
         self.shards = shards
         self._learning = {"dataset": 1, "train": FOLDS} if trains else {}
-        self.title: Jobs = {"report": 1, "check": 1}
+        self.title: Jobs = {"report": 1, "check": 1, "provenance": 1}
         self.settings: Jobs = {"predict": shards, "score": shards, **self.title}
         self.everything: Jobs = {"preprocess": shards, **self._learning, **self.settings}
         several = shards if trains else 1  # trained models depend on all images

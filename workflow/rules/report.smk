@@ -86,6 +86,7 @@ rule provenance:
             f"{RESULTS}/{name}"
             for name in (
                 "report.csv",
+                "report.parquet",
                 "summary.json",
                 "groups.csv",
                 "overview.png",
