@@ -29,6 +29,8 @@ def test_its_jobs_are_those_of_the_rules(run, tmp_path, config):
 
 def test_of_a_finished_run_all_jobs_are_done_and_have_their_logs(finished, monkeypatch):
     monkeypatch.chdir(finished.folder)
+    # Whatever other tests did in this folder before, Snakemake's last log is then that of a run with steps.
+    finished.snakemake(TINY | {"report": {"title": "Looked at"}}, "--cores", "2")
     found = look(load_config(finished.folder / "tiny.yaml"), None)
     assert {job.state for job in found.jobs} == {State.DONE}
     assert [job.label for job in found.jobs if not job.job.log.exists()] == []
