@@ -19,10 +19,8 @@ def shared() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _log_as_before():
-    """A verb that is called in this process sets up the log for good; the next test's caplog would see nothing."""
-    handlers, level, propagate, disabled = logger.handlers[:], logger.level, logger.propagate, logger.disabled
+def _log_as_new():
+    """A verb, or a training, that was called in this process sets up the log for good: caplog would see nothing."""
     logging.disable(logging.NOTSET)
-    yield
-    logger.handlers[:], logger.propagate, logger.disabled = handlers, propagate, disabled
-    logger.setLevel(level)
+    logger.handlers, logger.propagate, logger.disabled = [], True, False
+    logger.setLevel(logging.NOTSET)
