@@ -4,6 +4,7 @@ import contextlib
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from segpipe.errors import ConfigError
 
@@ -29,10 +30,18 @@ def fix_arithmetic(threads: int, deterministic: bool = True, tf32: bool = False)
     """
     cuda = torch.cuda.is_available()
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(deterministic or not cuda, warn_only=cuda)
+    # The switch of torch.use_deterministic_algorithms, which imports torch's compiler, too: a second of CPU time.
+    torch.set_deterministic_debug_mode("error" if not cuda else "warn" if deterministic else "default")
     torch.backends.cudnn.benchmark = not deterministic
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
+
+
+def compiled(module: nn.Module, **options: Any) -> Any:
+    """`torch.compile`, which also has to know whether :func:`fix_arithmetic` wants deterministic kernels."""
+    wanted, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(wanted, warn_only=warn)
+    return torch.compile(module, **options)
 
 
 def choose_precision(wanted: Literal["auto", "float32", "bfloat16", "float16"], device: torch.device) -> torch.dtype:

@@ -9,7 +9,7 @@ from torch.nn.utils import get_total_norm
 
 from segpipe.errors import ConfigError
 from segpipe.log import logger
-from segpipe.model.device import autocast, choose_layout, choose_precision
+from segpipe.model.device import autocast, choose_layout, choose_precision, compiled
 from segpipe.model.inputs import to_input
 from segpipe.model.weights import network_of
 from segpipe.stages import TrainStage
@@ -67,7 +67,7 @@ class Learner:
         freeze_encoder(self.network, epoch, self._config.freeze_encoder_epochs)
         if self._forward is None or frozen != self._frozen:  # torch's parallel wrapper counts what has gradients
             forward = self.team.parallel(self.network)
-            self._forward = torch.compile(forward) if self._config.compile else forward
+            self._forward = compiled(forward) if self._config.compile else forward
         self._frozen = frozen
 
     def step(self, images: Tensor, masks: Tensor, rate: float, number: int) -> tuple[Tensor, Tensor]:

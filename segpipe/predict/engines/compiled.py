@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from segpipe.errors import ConfigError
-from segpipe.model.device import autocast, choose_layout
+from segpipe.model.device import autocast, choose_layout, compiled
 from segpipe.predict.engines.engine import Engine, Logits
 
 
@@ -19,7 +19,7 @@ class Compiled(Engine):
         setting = self.setting
         layout = choose_layout("auto", setting.device, setting.precision)
         moved = network.to(setting.device, memory_format=layout)  # type: ignore[call-overload]
-        compiled = torch.compile(moved, dynamic=False)
+        run = compiled(moved, dynamic=False)
         on_cpu = setting.device.type == "cpu"
 
         def logits(inputs: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ class Compiled(Engine):
             parts = torch.split(inputs, 1 if on_cpu else len(inputs))
             copies = [part.clone(memory_format=layout) for part in parts]
             with torch.no_grad(), autocast(setting.device, setting.precision):
-                return torch.cat([_run(compiled, copy).float() for copy in copies])
+                return torch.cat([_run(run, copy).float() for copy in copies])
 
         return logits
 
@@ -36,9 +36,9 @@ class Compiled(Engine):
         return batch_size if self.setting.device.type == "cuda" else 1
 
 
-def _run(compiled: Any, inputs: Tensor) -> Tensor:
+def _run(network: Any, inputs: Tensor) -> Tensor:
     try:
-        found: Tensor = compiled(inputs)
+        found: Tensor = network(inputs)
     except torch._dynamo.exc.TorchDynamoException as error:
         text = " ".join(str(error).split())[:300]
         raise ConfigError(
