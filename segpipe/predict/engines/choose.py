@@ -35,20 +35,27 @@ def choose_engine(predict: Predict, size: int, device: torch.device, decided: st
         if obstacle := hindrance(predict.engine, setting):
             raise ConfigError(f"predict.engine: {predict.engine}, but {obstacle}")
         return ENGINES[predict.engine](setting)
-    if device.type == "cpu" and (missing := not_installed(decided)):
-        raise ConfigError(
-            f"predict.engine: auto is {decided} in this run, as it was installed where the run was scanned, but here "
-            f"{_are_missing(missing)}, and all shards must have the same engine. Install the same packages "
-            f"everywhere (pip install 'segpipe[{decided}]'), or set predict.engine: torch."
-        )
     name = decided or fastest_on_a_cpu()
-    return ENGINES["torch" if hindrance(name, setting) else name](setting)
+    if _limit(name, setting):
+        return ENGINES["torch"](setting)
+    if missing := not_installed(name):
+        raise ConfigError(
+            f"predict.engine: auto is {name} in this run, as it was installed where the run was scanned, but here "
+            f"{_are_missing(missing)}, and all shards must have the same engine. Install the same packages "
+            f"everywhere (pip install 'segpipe[{name}]'), or set predict.engine: torch."
+        )
+    return ENGINES[name](setting)
 
 
 def hindrance(name: str, setting: Setting) -> str:
     """Why an engine cannot be used, and what to do; empty where it can."""
     if missing := not_installed(name):
         return f"{_are_missing(missing)}: pip install 'segpipe[{name}]'."
+    return _limit(name, setting)
+
+
+def _limit(name: str, setting: Setting) -> str:
+    """What an engine cannot do that the setting asks for, and what to do; empty where it can do all."""
     if name != "torch" and setting.inferer:
         return "it takes whole pictures only. Set predict.inferer: whole, or predict.engine: torch."
     if name in NEEDED and setting.device.type != "cpu":

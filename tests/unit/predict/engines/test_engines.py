@@ -118,6 +118,8 @@ def test_auto_is_in_all_shards_what_the_scan_decided(monkeypatch):
     with pytest.raises(ConfigError, match=r"auto is openvino in this run.* here openvino is missing.*engine: torch"):
         choose_engine(Predict(), SIZE, CPU, decided="openvino")
     assert choose_engine(Predict(), SIZE, torch.device("cuda"), decided="openvino").name == "torch"
+    windows = Predict(inferer="sliding_window")
+    assert choose_engine(windows, SIZE, CPU, decided="openvino").name == "torch", "in all shards, whatever is installed"
 
 
 @pytest.mark.parametrize("name", list(NEEDED))
