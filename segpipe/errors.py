@@ -75,3 +75,8 @@ class ImageError(SegpipeError):
 
     The text must not hold anything from the file's header beyond the tags listed in ``docs/dicom.md``.
     """
+
+
+def in_a_line(error: Exception) -> str:
+    """The text of an error of another library, which may have many long lines, as a part of a message."""
+    return " ".join(str(error).split())[:300]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 
-from segpipe.errors import InputError
+from segpipe.errors import InputError, in_a_line
 from segpipe.model.card import ModelCard
 from segpipe.model.inputs import to_input
 
@@ -38,9 +38,8 @@ def exported(network: nn.Module, card: ModelCard) -> ExportedProgram:
     try:
         program = export(PicturesToLogits(network).eval(), (example,), dynamic_shapes=({0: Dim(BATCH, min=1)},))
     except Exception as error:
-        text = " ".join(str(error).split())[:300]
         raise InputError(
-            f"The network {card.network} cannot be exported as a graph ({type(error).__name__}: {text}). "
+            f"The network {card.network} cannot be exported as a graph ({type(error).__name__}: {in_a_line(error)}). "
             "A MONAI bundle runs its own code and can be exported: --format bundle."
         ) from None
     for node in program.graph.nodes:  # where on this machine the code lies

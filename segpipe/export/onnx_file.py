@@ -5,7 +5,6 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,12 @@ from torch.export import ExportedProgram
 
 from segpipe.errors import ConfigError
 from segpipe.export.graph import BATCH, IMAGE, LOGITS
-
-NEEDED = ("onnx", "onnxscript", "onnxruntime")
+from segpipe.installed import not_installed
 
 
 def check_installed() -> None:
     """Raises ConfigError where the optional packages are missing."""
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
+    if missing := not_installed("onnxruntime"):
         raise ConfigError(f"--format onnx needs {', '.join(missing)}: pip install 'segpipe[export]'.")
 
 

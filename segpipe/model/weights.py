@@ -10,7 +10,7 @@ from torch import nn
 
 from segpipe import __version__
 from segpipe.config import Model, canonical_json
-from segpipe.errors import ConfigError, InputError
+from segpipe.errors import ConfigError, InputError, in_a_line
 from segpipe.io.atomic import write_bytes, write_text
 from segpipe.model.card import ModelCard, read_card
 from segpipe.model.networks import build_network
@@ -53,9 +53,7 @@ def load_weights(network: nn.Module, path: Path, what: str = "the network") -> N
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{path} cannot be read ({' '.join(str(error).split())[:200]}). Copy or train the model again."
-        ) from None
+        raise InputError(f"{path} cannot be read ({in_a_line(error)}). Copy or train the model again.") from None
     wanted = network.state_dict()
     lines = [
         *_named("lacks", sorted(set(wanted) - set(weights))),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from segpipe.errors import ConfigError
+from segpipe.errors import ConfigError, in_a_line
 from segpipe.log import logger
 from segpipe.model.device import autocast, choose_layout, choose_precision, compiled
 from segpipe.model.inputs import to_input
@@ -108,7 +108,7 @@ class Learner:
                 logits: Tensor | list[Tensor] = self._forward(images)
                 return logits
         except torch._dynamo.exc.TorchDynamoException as error:
-            text = " ".join(str(error).split())[:300]
+            text = in_a_line(error)
             raise ConfigError(f"train.compile: torch cannot compile here ({text}). Set it to false.") from None
 
 

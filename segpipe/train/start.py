@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from segpipe.errors import ConfigError, InputError
+from segpipe.errors import ConfigError, InputError, in_a_line
 from segpipe.log import logger
 from segpipe.model.card import ModelCard, contract_differences, read_card
 from segpipe.model.weights import weights_hash
@@ -140,7 +140,7 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     try:
         given = load_file(path)
     except Exception as error:  # the reader's own kinds, and the system's
-        raise InputError(f"model.init: {path} cannot be read: {' '.join(str(error).split())[:300]}") from None
+        raise InputError(f"model.init: {path} cannot be read: {in_a_line(error)}") from None
     bad = [name for name, tensor in given.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if bad:
         raise InputError(f"model.init: {path} holds values that are no numbers, in {_some(bad)}; use another model.")

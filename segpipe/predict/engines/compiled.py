@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segpipe.errors import ConfigError
+from segpipe.errors import ConfigError, in_a_line
 from segpipe.model.device import autocast, choose_layout, compiled
 from segpipe.predict.engines.engine import Engine, Logits
 
@@ -40,7 +40,7 @@ def _run(network: Any, inputs: Tensor) -> Tensor:
     try:
         found: Tensor = network(inputs)
     except torch._dynamo.exc.TorchDynamoException as error:
-        text = " ".join(str(error).split())[:300]
+        text = in_a_line(error)
         raise ConfigError(
             f"predict.engine: compile, but torch.compile fails here ({text}). It needs a C++ compiler on a CPU, and "
             "triton on CUDA. Set predict.engine: torch."

@@ -5,7 +5,7 @@ from importlib.metadata import version
 import torch
 from torch import Tensor, nn
 
-from segpipe.errors import ConfigError
+from segpipe.errors import ConfigError, in_a_line
 from segpipe.predict.engines.by_picture import by_picture
 from segpipe.predict.engines.engine import Engine, Logits
 
@@ -43,7 +43,7 @@ def _converted(network: nn.Module, size: int) -> bytes:
         program = torch.export.export(network.cpu(), (torch.zeros(1, 1, size, size),))
         model: bytes = onnx_model(program).SerializeToString()
     except Exception as error:
-        text = " ".join(str(error).split())[:300]
+        text = in_a_line(error)
         raise ConfigError(
             f"This network cannot be written as ONNX ({type(error).__name__}: {text}). Set predict.engine: torch."
         ) from None

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segpipe.errors import ConfigError
+from segpipe.errors import ConfigError, in_a_line
 from segpipe.predict.engines.engine import Engine, Logits
 
 _PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16"}
@@ -75,7 +75,7 @@ def _converted(openvino: Any, network: nn.Module, size: int) -> Any:
             warnings.simplefilter("ignore")  # shapes become constants, which is meant: all pictures have one
             return openvino.convert_model(network.cpu(), example_input=torch.zeros(shape), input=[shape])
     except Exception as error:
-        text = " ".join(str(error).split())[:300]
+        text = in_a_line(error)
         raise ConfigError(
             f"OpenVINO {version('openvino')} does not convert this network ({type(error).__name__}: {text}). "
             "Set predict.engine: torch."
