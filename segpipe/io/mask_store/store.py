@@ -1,7 +1,7 @@
 """A store of masks that is being filled: what is still right is kept, the rest is made anew."""
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, get_args
+from typing import get_args
 
 from segpipe.io.atomic import remove_leftovers
 from segpipe.io.mask_store.journal import Entry, Journal
@@ -94,11 +94,8 @@ class MaskStore:
 
     def _copy(self, other: str, image_id: str) -> bool:
         entry = self.journal[other]
-        own = Entry(
-            entry.made_by, _renamed(entry.masks, other, image_id), _renamed(entry.probabilities, other, image_id)
-        )
-        found = self._sources.read(entry)
-        if found is None or not set(self.layout.probability_names(image_id)) <= set(own.probabilities):
+        found = self._suits(other, entry)
+        if found is None:
             return False
         masks, probabilities = (_renamed(part, other, image_id) for part in (found.masks, found.probabilities))
         entries = self._as_wanted(image_id, Entries(masks, probabilities))
@@ -189,6 +186,6 @@ class MaskStore:
             self._sources.remove_files(earlier, following.hashes if self.layout.kind == "files" else {})
 
 
-def _renamed(part: Mapping[str, Any], other: str, image_id: str) -> dict[str, Any]:
-    """Names of one image as those of another."""
-    return {image_id + name[len(other) :]: value for name, value in part.items()}
+def _renamed(part: Mapping[str, bytes], other: str, image_id: str) -> dict[str, bytes]:
+    """Entries of one image, named as those of another."""
+    return {image_id + name[len(other) :]: content for name, content in part.items()}
