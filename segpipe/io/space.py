@@ -23,8 +23,8 @@ def check_space(folder: Path, needed: int, what: str) -> None:
     if needed + SPARE > free:
         raise DiskFullError(
             f"{folder}: {what} need about {in_words(needed)} and some room for tables, and {in_words(free)} are free "
-            "there. Nothing was written. Free some space, or set results to a larger disk, and run the same command "
-            "again."
+            "there. Nothing was written. Free some space, or name a folder on a larger disk (results, or "
+            "--output), and run again."
         )
 
 

@@ -34,7 +34,8 @@ from segpipe.samples.sample import Sample
 from segpipe.score.quality import FACTS
 
 TABLE = "predictions.csv"
-PIXELS = 8_000_000  # of a picture, to tell how much room masks need before any is read: about that of a flat detector
+# Of a picture, to tell how much room masks need before any is read: about those of a flat detector, and of a byte.
+PIXELS, PIXELS_PER_BYTE = 8_000_000, 4
 
 _UNSHOWN = ("parity", *FACTS)  # of a run, not of a mask; and what the report of a run has
 
@@ -79,17 +80,17 @@ class Work:
         self._writer = MaskWriter(self.ensemble, wish.predict, form, classes, place)
         self._writer.store.journal.rewrite()  # before the first mask: what lies beside a journal is ours
         self._names = list(folders)
+        self._recipes = self._recipes_now()  # before files are read: one that changes later is another next time
         self._seen = self.ensemble.pictures_seen()
 
     def is_done(self, sample: Sample) -> bool:
         """Whether the file is the same as when its masks were made, and all else, too."""
-        return self._writer.store.keeps(sample.image_id, self._recipe(sample))
+        return self._writer.store.keeps(sample.image_id, self._recipes[sample.image_id])
 
     def run(self, todo: Sequence[Sample]) -> dict[str, dict[str, Any]]:
         """Predict and write, and bring masks to their place; returns the rows of images without masks."""
         failed: dict[str, dict[str, Any]] = {}
-        expected = self._writer.layout.expected_bytes(len(todo), len(todo) * PIXELS, self._stage.preprocess.size)
-        check_space(self.output, expected, f"masks of {len(todo)} files")
+        self._check_space(todo)
         limits = Limits(self.wish.seconds_per_image)
         with (
             isolated_map(image_reader, (self._stage,), todo, limits, self.wish.readers, PRELOAD) as readings,
@@ -151,13 +152,30 @@ class Work:
         facts |= {"status": "predicted", "seen": reading.row["picture"] in self._seen}
         geometry = Geometry.of_row(dict(reading.row.items()))
         assert reading.image is not None
-        return Picture(sample.image_id, sample.image, reading.image, geometry, self._recipe(sample), self._names, facts)
+        made_by = self._recipes[sample.image_id]
+        return Picture(sample.image_id, sample.image, reading.image, geometry, made_by, self._names, facts)
 
-    def _recipe(self, sample: Sample) -> str:
+    def _recipes_now(self) -> dict[str, str]:
         # With the folder, too: files of two patients may have the same name, size and time.
-        file = self._root.resolve() / sample.image
-        wanted = (self._card.preprocess, self._card.dicom)
-        return self._writer.recipe(f"{file} {file_stamp(file)} {wanted}", self._names)
+        folder, wanted = self._root.resolve(), (self._card.preprocess, self._card.dicom)
+        files = {sample.image_id: folder / sample.image for sample in self.samples}
+        return {
+            image_id: self._writer.recipe(f"{file} {file_stamp(file)} {wanted}", self._names)
+            for image_id, file in files.items()
+        }
+
+    def _check_space(self, todo: Sequence[Sample]) -> None:
+        pixels = sum(_pixels(self._root / sample.image) for sample in todo)
+        expected = self._writer.layout.expected_bytes(len(todo), pixels, self._stage.preprocess.size)
+        check_space(self.output, expected, f"masks of {len(todo)} files")
+
+
+def _pixels(path: Path) -> int:
+    """At most about so many are in a file."""
+    try:
+        return min(PIXELS, PIXELS_PER_BYTE * path.stat().st_size)
+    except OSError:  # its row will say so
+        return 0
 
 
 def settings(**values: Any) -> Predict:

@@ -2,6 +2,7 @@ import csv
 import hashlib
 import os
 import shutil
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -9,11 +10,12 @@ import pytest
 from segpipe import ingest
 from segpipe.config import Dicom, Predict, Preprocess
 from segpipe.config_file import parse_config
-from segpipe.errors import ConfigError, InputError, QuarantineError
+from segpipe.errors import ConfigError, DiskFullError, InputError, QuarantineError
 from segpipe.io.mask_store import MaskStore
+from segpipe.io.space import SPARE
 from segpipe.phantom import make_phantoms
 from segpipe.predict.files import find_images
-from segpipe.predict.folder import judge, predict_folder, settings
+from segpipe.predict.folder import Work, judge, predict_folder, settings
 from segpipe.predict.models import find_models
 from segpipe.predict.reading import Wish, reading_stage
 from segpipe.predict.shard import predict_shard
@@ -147,6 +149,31 @@ def test_a_changed_file_and_other_settings_are_predicted_anew(phantoms, models, 
     (tmp_path / "in/syn0001_pa1.png").write_bytes((phantoms / "images/syn0003_pa1.png").read_bytes())
     assert run() == ["syn0001_pa1"]
     assert len(run(threshold=0.4)) == 2
+
+
+def test_a_file_that_changes_after_it_was_read_is_read_again_the_next_time(phantoms, models, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    file = tmp_path / "in/x.dcm"
+    shutil.copy(phantoms / "images/syn0000_pa1.dcm", file)
+    write = Wish([str(tmp_path / "in")], models, tmp_path / "out", Predict(**PREDICT))
+    picture = Work._picture
+
+    def change(self, *read):
+        shutil.copy(phantoms / "images/syn0002_pa1.dcm", file)
+        return picture(self, *read)
+
+    monkeypatch.setattr(Work, "_picture", change)
+    before = predict_folder(write)["masks_sha256"].tolist()
+    monkeypatch.setattr(Work, "_picture", picture)
+    assert predict_folder(write)["masks_sha256"].tolist() != before
+
+
+def test_small_files_need_little_room_and_none_at_all_is_too_little(phantoms, models, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=SPARE + 10**6))
+    predict_folder(wish(phantoms, models, tmp_path / "out"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=SPARE))
+    with pytest.raises(DiskFullError, match=r"masks of 9 files need about"):
+        predict_folder(wish(phantoms, models, tmp_path / "other"))
 
 
 def one_file(folder, source):
