@@ -7,7 +7,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from segpipe.errors import DiskFullError
@@ -59,8 +59,10 @@ def remove_leftovers(folder: Path) -> None:
     ``folder`` may be anybody's (`segpipe predict --output .`): other hidden files are left alone.
     """
     for path in folder.glob(".*.*"):
-        if _TEMPORARY.fullmatch(path.name) and path.is_file() and time.time() - path.stat().st_mtime > _DAY:
-            path.unlink(missing_ok=True)
+        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+            with suppress(FileNotFoundError):  # another job has just moved it to its place
+                if time.time() - path.stat().st_mtime > _DAY:
+                    path.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

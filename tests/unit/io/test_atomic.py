@@ -1,5 +1,6 @@
 import errno
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,11 @@ def test_leftovers_of_a_kill_go_after_a_day_and_other_hidden_files_stay(tmp_path
             os.utime(tmp_path / name, (0, 0))
     remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
+
+
+def test_a_file_that_its_writer_moves_meanwhile_is_no_leftover(tmp_path, monkeypatch):
+    path = tmp_path / ".0001.4711.0a1b2c3d.tar"
+    path.write_bytes(b"x")
+    monkeypatch.setattr(time, "time", lambda: path.replace(tmp_path / "0001.tar") and 0.0)
+    remove_leftovers(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["0001.tar"]
