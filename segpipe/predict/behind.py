@@ -1,12 +1,15 @@
 """Writing behind: threads finish what the network gave, and the results are recorded in the order they were given.
 
-Restoring, encoding and writing release Python's lock, so threads work beside the network.
+Restoring, encoding and writing release Python's lock, so threads work beside the network. They are daemons, unlike those
+of an executor, which Python waits for before it ends: one that hangs on a dead disk keeps no process alive.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import suppress
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -37,7 +40,8 @@ class WriteBehind(Generic[Item, Result]):
     ) -> None:
         self._work, self._keep, self._name, self._room = work, keep, name, room
         self._waiting: deque[tuple[Item, Future[Result]]] = deque()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="writes")
+        self._todo: SimpleQueue[tuple[Item, Future[Result]] | None] = SimpleQueue()
+        self._threads = [threading.Thread(target=self._serve, name="writes", daemon=True) for _ in range(threads)]
 
     def put(self, item: Item) -> Iterator[Item]:
         """Hand in an item; yields those that were kept meanwhile.
@@ -46,24 +50,41 @@ class WriteBehind(Generic[Item, Result]):
             InputError: an item took more than half an hour; and whatever ``work`` raises, with the item's name added.
         """
         yield from self._kept(self._room - 1)
-        self._waiting.append((item, self._pool.submit(self._work, item)))
+        task = (item, Future[Result]())
+        self._waiting.append(task)
+        self._todo.put(task)
 
     def finish(self) -> Iterator[Item]:
         """Wait for all; yields those that were kept."""
         yield from self._kept(0)
 
     def __enter__(self) -> "WriteBehind[Item, Result]":
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         wait([future for _, future in self._waiting], SECONDS_TO_STOP)
-        self._pool.shutdown(wait=False, cancel_futures=True)
         for item, future in self._waiting:
-            with suppress(Exception, CancelledError):  # the block's own error is the one to tell of
+            future.cancel()  # unless a thread has it
+            with suppress(Exception):  # the block's own error is the one to tell of
                 self._keep(item, future.result(timeout=0))
         self._waiting.clear()
+        for _ in self._threads:
+            self._todo.put(None)
+
+    def _serve(self) -> None:
+        """One thread's work, until there is no more."""
+        while (task := self._todo.get()) is not None:
+            item, future = task
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(self._work(item))
+            except BaseException as error:
+                future.set_exception(error)
 
     def _kept(self, most: int) -> Iterator[Item]:
         """Keep, in order, what is done, and wait until no more than ``most`` are left."""

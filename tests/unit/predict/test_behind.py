@@ -123,4 +123,7 @@ def test_a_disk_that_hangs_is_given_up_with_the_images_name(monkeypatch, caplog)
         run(lambda _: gate.wait(20), kept, [7, 8, 9])
     assert "the masks of 7.png are not written after" in caplog.text
     assert kept == []
+    hanging = [thread for thread in threading.enumerate() if thread.name == "writes"]
+    assert hanging
+    assert all(thread.daemon for thread in hanging), "Python would wait for others before it ends"
     gate.set()
