@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from segpipe.preprocess.store import FILES
-from segpipe.verify.finding import Finding, UnreadableError
+from segpipe.verify.finding import STORE_ADVICE, Finding, UnreadableError
 from segpipe.verify.run import Run, read_columns
 
 COLUMNS = ("image_id", "status", "picture", "content")
@@ -25,7 +25,7 @@ def check_store(run: Run, shard: str) -> Iterator[list[Finding]]:
         UnreadableError: a file is missing, or the three do not belong together.
     """
     folder = run.folder / "shards" / shard
-    advice = f"Delete {folder} and run snakemake: its images are read again."
+    advice = STORE_ADVICE.format(folder=folder)
     table = read_columns(folder / FILES[2], COLUMNS, "store", advice)
     with ExitStack() as stack:
         images, masks = (stack.enter_context(_Stack(folder / name, len(table), advice)) for name in FILES[:2])

@@ -315,6 +315,19 @@ def test_a_picture_that_changed_on_the_disk_is_read_anew(archive, lines, name):
     assert any("1 pictures are not what their rows say, as row 2" in line for line in lines)
 
 
+def test_a_row_that_changed_on_the_disk_is_read_anew(archive, lines):
+    """Both names of a file that was damaged in place are damaged, and no hash of a picture tells of its row."""
+    _, first = archive.run()
+    (kept,) = list_kept(archive.kept)
+    path = kept.folder / FILES[2]
+    content = bytearray(path.read_bytes())
+    content[content.index(b"percentiles") + 2] ^= 1
+    path.write_bytes(content)
+    read, stores = archive.run()
+    assert (len(read), stores) == (4, first)
+    assert any("cannot be read" in line and "read anew" in line for line in lines)
+
+
 def test_where_there_are_no_hard_links_it_says_so_and_keeps_nothing(archive, lines, monkeypatch):
     def no_links(source, target):
         raise OSError(95, "Operation not supported")
