@@ -11,6 +11,7 @@ from segpipe import __version__
 from segpipe.config import ClassValues, Dicom, Preprocess
 from segpipe.errors import ConfigError, InputError
 
+WEIGHTS = "model.safetensors"
 SEEN = "training.csv"
 GREYS = ("voi", "window")  # of the DICOM policy; the rest chooses pictures and how finely they are decoded
 
