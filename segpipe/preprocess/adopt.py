@@ -43,7 +43,7 @@ class Search:
     settings: str
     salt: bytes
     found: dict[int, Found] = field(default_factory=dict)  # by number of the sample
-    taken: dict[Path, int] = field(default_factory=dict)  # how many rows of which store
+    taken: dict[Path, int] = field(default_factory=dict)  # how many rows of which store, copies counted once
     rows: dict[Path, int] = field(default_factory=dict)  # of how many
 
     def __post_init__(self) -> None:
@@ -70,9 +70,9 @@ class Search:
     def _look_into(self, store: Kept, pool: ThreadPoolExecutor) -> None:
         table = read_rows(store.folder / FILES[2], _LOOKED_UP)
         made, sizes = (table.column(name).to_pylist() for name in _LOOKED_UP)
-        self.rows[store.folder] = sum(map(bool, made))
-        self._hash(set(sizes), pool)
         places = {recipe: place for place, recipe in enumerate(made) if recipe}
+        self.rows[store.folder] = len(places)
+        self._hash(set(sizes), pool)
         wanted = {number: places[recipe] for number, recipe in self._missing() if recipe in places}
         if not wanted:
             return
@@ -96,12 +96,14 @@ class Search:
                 "They are read anew",
                 store.folder, len(damaged), damaged[0],
             )  # fmt: skip
+        used = set()
         for number, place in wanted.items():
             row = present_row(by_place[place], self.samples[number], self.salt) if intact[place] else None
             if row:
                 mask = masks[place] if row["status"] == "labelled" else None
                 self.found[number] = Found(row, images[place], mask)
-                self.taken[store.folder] = self.taken.get(store.folder, 0) + 1
+                used.add(place)
+        self.taken[store.folder] = len(used)
 
     def _missing(self) -> Iterable[tuple[int, str]]:
         return [(number, recipe) for number, recipe in self._recipes.items() if recipe and number not in self.found]

@@ -1,5 +1,6 @@
 """Rows that are taken over from before: the result is, byte by byte, that of reading everything anew."""
 
+import json
 import logging
 import os
 import shutil
@@ -174,6 +175,21 @@ def archive_reads(archive, shard, **data):
     table = config.folder / "samples" / f"{shard}.csv"
     preprocess_shard(stage, table, config.folder / "shards" / shard, config.folder / "kept")
     return list(archive.read)
+
+
+def test_a_row_that_serves_two_copies_does_not_count_for_one_that_waits(archive):
+    archive.run(shards=1)
+    for folder in ("images", "masks"):
+        shutil.copy(archive.folder / f"data/{folder}/p0_pa.png", archive.folder / f"data/{folder}/p9_pa.png")
+        (archive.folder / f"data/{folder}/p1_pa.png").unlink()
+    config = archive.config(shards=1)
+    scan(config)
+    path = config.folder / "samples/index.json"
+    index = json.loads(path.read_text())
+    index["shards"]["0001"] = "c" * 16  # which is yet to be made, and may want the row of p1
+    path.write_text(json.dumps(index))
+    assert archive_reads(archive, "0000", shards=1) == []
+    assert len(list_kept(archive.kept)) == 2
 
 
 @pytest.mark.parametrize(
