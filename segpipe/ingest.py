@@ -1,6 +1,5 @@
 """The preprocess stage: one shard of files becomes a shard store, one row per image whatever happens."""
 
-import hashlib
 import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from segpipe.preprocess.kept import keep, kept_as, list_kept, of_use, present_ta
 from segpipe.preprocess.quality import measure
 from segpipe.preprocess.recipe import recipe, salt_key, settings_hash
 from segpipe.preprocess.rows import FACTS, empty_row, write_rows
-from segpipe.preprocess.store import FILES, pack_bits, stack_writer
+from segpipe.preprocess.store import FILES, pack_bits, picture_hashes, stack_writer
 from segpipe.samples.sample import Sample, inside, mask_inside, patient_key, read_salt
 from segpipe.samples.shards import fingerprint, read_table
 from segpipe.stages import PreprocessStage
@@ -182,12 +181,9 @@ def _facts(data: dict[str, Any], stage: PreprocessStage) -> dict[str, Any]:
 
 
 def _hashes(data: dict[str, Any]) -> dict[str, str]:
-    """``picture``: of the stored picture, the same for copies in any format; ``content``: of it and its masks."""
-    digest = hashlib.sha256(np.ascontiguousarray(data["image"]).data)
-    picture = digest.hexdigest()
-    if "mask" in data:
-        digest.update(pack_bits(data["mask"]).data)
-    return {"picture": picture, "content": digest.hexdigest()}
+    mask = pack_bits(data["mask"]).data if "mask" in data else None
+    picture, content = picture_hashes(np.ascontiguousarray(data["image"]).data, mask)
+    return {"picture": picture, "content": content}
 
 
 def _patient(sample: Sample, patient_id: str, salt: bytes) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segpipe.config import Config
-from segpipe.preprocess.kept import list_kept, unused
+from segpipe.preprocess.kept import unused
 from segpipe.samples.scan import read_scan
 from segpipe.trials import trials
 
@@ -56,14 +56,9 @@ class Results:
                     yield Unused(path, "its shard is gone")
 
     def _stores(self) -> Iterator[Unused]:
-        """Kept stores, once every shard has its own: until then a job may still look for rows in them."""
         kept = children(self.folder, "kept")
-        own = {(store.shard, store.table) for store in list_kept(self.folder / "kept")} if kept else set()
-        if own >= set(self._tables.items()):
-            there = set(kept)
-            for store in unused(self.folder / "kept", self._tables):
-                if store.folder in there:
-                    yield Unused(store.folder, "no present shard was made of this table")
+        for store in unused(self.folder / "kept", self._tables) if kept else ():
+            yield Unused(store.folder, "no present shard was made of this table")
         for path in kept:
             if path.name.startswith(".") and time.time() - path.lstat().st_mtime > _DAY:
                 yield Unused(path, "left by a job that was killed")

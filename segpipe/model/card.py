@@ -1,6 +1,5 @@
 """What a model needs to be applied; read without torch, so that a wrong model is found before anything runs."""
 
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,9 @@ from pydantic import ValidationError
 from segpipe import __version__
 from segpipe.config import ClassValues, Dicom, Preprocess
 from segpipe.errors import ConfigError, InputError
+from segpipe.io.json_file import read_json
 
+WEIGHTS = "model.safetensors"
 SEEN = "training.csv"
 GREYS = ("voi", "window")  # of the DICOM policy; the rest chooses pictures and how finely they are decoded
 
@@ -34,15 +35,12 @@ def read_card(folder: Path) -> ModelCard:
         InputError: not a model's folder, or written by a version of segpipe that is not understood here.
     """
     path = folder / "model.json"
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"{path} is not a segpipe model ({error.strerror}). A model is a folder with model.json and "
-            "model.safetensors, as results/<name>/models/fold0."
-        ) from None
-    except ValueError as error:
-        raise InputError(f"{path} is not a segpipe model: no JSON ({error}). Copy the folder again.") from None
+    values = read_json(
+        path,
+        missing="{path} is not a segpipe model ({reason}). A model is a folder with model.json and model.safetensors, "
+        "as results/<name>/models/fold0.",
+        damaged="{path} is not a segpipe model: no JSON ({reason}). Copy the folder again.",
+    )
     wanted = [field.name for field in fields(ModelCard)]
     found = list(values) if isinstance(values, dict) else []
     missing, unknown = [name for name in wanted if name not in found], sorted(set(found) - set(wanted))

@@ -12,7 +12,8 @@ from segpipe import __version__
 from segpipe.config import Model, canonical_json
 from segpipe.errors import ConfigError, InputError, in_a_line
 from segpipe.io.atomic import write_bytes, write_text
-from segpipe.model.card import ModelCard, read_card
+from segpipe.io.digest import hash_file
+from segpipe.model.card import WEIGHTS, ModelCard, read_card
 from segpipe.model.networks import build_network
 
 _MOST_NAMES = 3
@@ -21,7 +22,7 @@ _MOST_NAMES = 3
 def save_model(folder: Path, weights: dict[str, torch.Tensor], card: ModelCard) -> None:
     """Write both files; the weights first, so that a model.json always has its weights, whose hash it gets."""
     content = save({name: tensor.contiguous() for name, tensor in weights.items()})
-    write_bytes(folder / "model.safetensors", content)
+    write_bytes(folder / WEIGHTS, content)
     provenance = card.provenance | {"weights_sha256": hashlib.sha256(content).hexdigest()}
     write_text(folder / "model.json", canonical_json(vars(card) | {"provenance": provenance}))
 
@@ -40,7 +41,7 @@ def load_model(folder: Path) -> nn.Module:
             f"{folder}/model.json describes a network that this version of segpipe ({__version__}) does not build: "
             f"{error}\nUse the version that trained the model."
         ) from None
-    load_weights(network, folder / "model.safetensors", f"the network {card.network!r} of model.json")
+    load_weights(network, folder / WEIGHTS, f"the network {card.network!r} of model.json")
     return network.eval()
 
 
@@ -94,10 +95,9 @@ def weights_hash(folder: Path) -> str:
         InputError: there is none.
     """
     try:
-        with (folder / "model.safetensors").open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hash_file(folder / WEIGHTS)
     except OSError as error:
-        raise InputError(f"{folder}/model.safetensors cannot be read: {error.strerror}.") from None
+        raise InputError(f"{folder / WEIGHTS} cannot be read: {error.strerror}.") from None
 
 
 def network_of(model: Model, classes: int) -> nn.Module:

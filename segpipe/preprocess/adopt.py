@@ -4,7 +4,6 @@ A row is taken over when hashes of all its files and everything that decides its
 the stored picture is what the row says. Then it is what reading the files again would give.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from segpipe.log import logger
 from segpipe.preprocess.kept import Kept
 from segpipe.preprocess.recipe import file_size, recipe_of_files, salt_key
 from segpipe.preprocess.rows import FACTS, empty_row, read_rows
-from segpipe.preprocess.store import FILES, open_stacks
+from segpipe.preprocess.store import FILES, open_stacks, picture_hashes
 from segpipe.samples.sample import Sample, patient_key
 from segpipe.stages import PreprocessStage
 
@@ -44,7 +43,7 @@ class Search:
     settings: str
     salt: bytes
     found: dict[int, Found] = field(default_factory=dict)  # by number of the sample
-    taken: dict[Path, int] = field(default_factory=dict)  # how many rows of which store
+    taken: dict[Path, int] = field(default_factory=dict)  # how many rows of which store, copies counted once
     rows: dict[Path, int] = field(default_factory=dict)  # of how many
 
     def __post_init__(self) -> None:
@@ -71,9 +70,9 @@ class Search:
     def _look_into(self, store: Kept, pool: ThreadPoolExecutor) -> None:
         table = read_rows(store.folder / FILES[2], _LOOKED_UP)
         made, sizes = (table.column(name).to_pylist() for name in _LOOKED_UP)
-        self.rows[store.folder] = sum(map(bool, made))
-        self._hash(set(sizes), pool)
         places = {recipe: place for place, recipe in enumerate(made) if recipe}
+        self.rows[store.folder] = len(places)
+        self._hash(set(sizes), pool)
         wanted = {number: places[recipe] for number, recipe in self._missing() if recipe in places}
         if not wanted:
             return
@@ -84,7 +83,10 @@ class Search:
             raise InputError(f"{len(images)} images, {len(masks)} masks and {len(made)} rows")
 
         def check(place: int) -> bool:
-            return bool(_content(by_place[place], images[place], masks[place]) == by_place[place]["content"])
+            row = by_place[place]
+            mask = masks[place].data if row["status"] == "labelled" else None
+            _, content = picture_hashes(images[place].data, mask)
+            return bool(content == row["content"])
 
         intact = dict(zip(by_place, pool.map(check, by_place), strict=True))
         damaged = sorted(place for place, right in intact.items() if not right)
@@ -94,12 +96,14 @@ class Search:
                 "They are read anew",
                 store.folder, len(damaged), damaged[0],
             )  # fmt: skip
+        used = set()
         for number, place in wanted.items():
             row = present_row(by_place[place], self.samples[number], self.salt) if intact[place] else None
             if row:
                 mask = masks[place] if row["status"] == "labelled" else None
                 self.found[number] = Found(row, images[place], mask)
-                self.taken[store.folder] = self.taken.get(store.folder, 0) + 1
+                used.add(place)
+        self.taken[store.folder] = len(used)
 
     def _missing(self) -> Iterable[tuple[int, str]]:
         return [(number, recipe) for number, recipe in self._recipes.items() if recipe and number not in self.found]
@@ -139,11 +143,3 @@ def _patient(row: Mapping[str, Any], sample: Sample, salt: bytes) -> tuple[str, 
     if row["patient_source"] == "image" or row["format"] != "DICOM":  # other formats name no patient
         return patient_key(f"image/{sample.image_id}", salt), "image"
     return None
-
-
-def _content(row: Mapping[str, Any], image: np.ndarray, mask: np.ndarray) -> str:
-    """As the row's ``content`` was computed: a hash of the picture, and of its mask where it has one."""
-    digest = hashlib.sha256(np.ascontiguousarray(image).data)
-    if row["status"] == "labelled":
-        digest.update(np.ascontiguousarray(mask).data)
-    return digest.hexdigest()

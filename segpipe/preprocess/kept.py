@@ -134,14 +134,18 @@ def present_tables(samples: Path) -> dict[str, str]:
 
 
 def unused(folder: Path, tables: Mapping[str, str]) -> list[Kept]:
-    """Kept stores that belong to no present sample table; ``tables`` are the tables' fingerprints by shard."""
-    return [kept for kept in list_kept(folder) if tables.get(kept.shard) != kept.table]
+    """Kept stores that belong to no present sample table; ``tables`` are the tables' fingerprints by shard.
+
+    None before every shard has a store of its present table: until then a job may still look for rows.
+    """
+    stores = list_kept(folder)
+    if not tables or not {(kept.shard, kept.table) for kept in stores} >= set(tables.items()):
+        return []
+    return [kept for kept in stores if tables.get(kept.shard) != kept.table]
 
 
 def remove_unused(folder: Path, tables: Mapping[str, str]) -> None:
-    """Delete them, once every shard has a store of its present table: until then a job may still look for rows."""
-    made = {(kept.shard, kept.table) for kept in list_kept(folder)}
-    if tables and made >= set(tables.items()):
-        for kept in unused(folder, tables):
-            logger.info("removed %s: all shards are made, and none took more from it", kept.folder)
-            kept.remove()
+    """Delete them."""
+    for kept in unused(folder, tables):
+        logger.info("removed %s: all shards are made, and none took more from it", kept.folder)
+        kept.remove()

@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 
 from segpipe.errors import ImageError
+from segpipe.io.digest import hash_file
 from segpipe.io.source import MAX_FILE_BYTES
 from segpipe.preprocess.rows import FACTS
 from segpipe.samples.sample import Sample, inside, mask_inside, patient_key
@@ -61,12 +62,11 @@ def file_size(sample: Sample, stage: PreprocessStage) -> int:
 
 
 def _hash(path: Path) -> str:
-    """SHA-256 of a regular file, which is read in pieces; other threads run meanwhile."""
+    """SHA-256 of a regular file that a reader would take."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode) or not 0 < status.st_size <= MAX_FILE_BYTES:
         raise ImageError("is for the reader to refuse")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hash_file(path)
 
 
 @cache

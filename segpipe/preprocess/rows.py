@@ -63,9 +63,9 @@ def read_rows(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """A table that :func:`write_rows` wrote, or some of its columns; ``to_pylist`` gives the rows back.
 
     Raises:
-        OSError, pyarrow.ArrowException: it cannot be read, or lacks a column.
+        OSError, pyarrow.ArrowException: it cannot be read, is not what was written, or lacks a column.
     """
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
         missing = set(columns or ()) - set(file.schema_arrow.names)
         if missing:
             raise pa.ArrowInvalid(f"has no column {sorted(missing)[0]}")

@@ -5,6 +5,7 @@ may overlap; ``table.parquet``, one row per image with every decision. Quarantin
 with zeros, so that row i of the table is picture i.
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,6 +83,18 @@ class Store:
     images: np.ndarray
     masks: np.ndarray
     table: pd.DataFrame
+
+
+def picture_hashes(image: bytes | memoryview, mask: bytes | memoryview | None) -> tuple[str, str]:
+    """The columns ``picture``, the same for copies in any format, and ``content``: of the picture and its mask, if any.
+
+    ``image`` and ``mask`` are what the stacks hold of an image.
+    """
+    digest = hashlib.sha256(image)
+    picture = digest.hexdigest()
+    if mask is not None:
+        digest.update(mask)
+    return picture, digest.hexdigest()
 
 
 def open_stacks(folder: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 
 from segpipe.config import Config
 from segpipe.errors import InputError
-from segpipe.model.card import read_card
+from segpipe.io.digest import hash_file
+from segpipe.model.card import WEIGHTS, read_card
 from segpipe.provenance.paths import shareable
 from segpipe.trials import RUN, trials
 
 TABLES = ("report.csv", "report.parquet", "summary.json", "groups.csv")
-WEIGHTS = "model.safetensors"
 _READ, _STORED, _PREDICTED = ("sha256", "mask_sha256"), ("picture", "content"), ("masks_sha256",)
 
 
@@ -57,8 +57,7 @@ def file_hash(path: Path) -> str:
         InputError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hash_file(path)
     except OSError as error:
         raise InputError(
             f"{path} cannot be read ({error.strerror}). Run snakemake, which makes what is missing."

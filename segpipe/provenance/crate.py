@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from segpipe.provenance.content import WEIGHTS, file_hash
+from segpipe.model.card import WEIGHTS
+from segpipe.provenance.content import file_hash
 
 CONTEXT = ["https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run/context"]
 PROFILES = {

@@ -1,6 +1,5 @@
 """Writing and reading ``provenance.json``; beside it the crate and a copy of the workflow that ran."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from segpipe.config import Config, canonical_json
 from segpipe.errors import InputError
 from segpipe.io.atomic import write_bytes, write_text
+from segpipe.io.json_file import read_json
 from segpipe.provenance.content import content
 from segpipe.provenance.crate import crate
 from segpipe.provenance.surroundings import project_folder, surroundings
@@ -45,15 +45,12 @@ def read_provenance(results: Path) -> dict[str, Any]:
         InputError: there is none, or another version of segpipe wrote it.
     """
     path = results / RECORD
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be read ({error.strerror}), so it is not known what the run was made from. Give the "
-            "results folder of a finished run; snakemake writes the file at its end."
-        ) from None
-    except ValueError:
-        raise InputError(f"{path} is no JSON: it was changed or cut. Delete it and run snakemake.") from None
+    record = read_json(
+        path,
+        missing="{path} cannot be read ({reason}), so it is not known what the run was made from. Give the results "
+        "folder of a finished run; snakemake writes the file at its end.",
+        damaged="{path} is no JSON: it was changed or cut. Delete it and run snakemake.",
+    )
     if not isinstance(record, dict) or record.get("format") != _FORMAT:
         raise InputError(f"{path} is of another version of segpipe. Delete it and run snakemake.")
     return record

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from segpipe.errors import InputError
-from segpipe.provenance.content import TABLES, WEIGHTS
+from segpipe.model.card import WEIGHTS
+from segpipe.provenance.content import TABLES
 from segpipe.provenance.record import read_provenance
 
 TOLERANCE = 0.01

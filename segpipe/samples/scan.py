@@ -4,14 +4,14 @@ It runs in Snakemake's main process whenever the workflow is parsed, and writes 
 content changed; so Snakemake sees exactly which shards and stages have something new to do.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from segpipe.config import Config, canonical_json
 from segpipe.errors import ConfigError, InputError
 from segpipe.io.atomic import write_text_if_changed
+from segpipe.io.json_file import read_json
 from segpipe.samples.from_patterns import samples_from_patterns
 from segpipe.samples.from_sheet import samples_from_sheet
 from segpipe.samples.sample import Listing, Sample, read_salt
@@ -40,11 +40,11 @@ def scan(config: Config) -> Scan:
     for sample in listing.samples:
         tables.add(sample)
     tables.check_ids()
+    stages = {name: stage_text(stage) for name, stage in stage_configs(config, listing.carried).items()}
     images, shards, rows = len(tables), {}, {}
     for shard, members, text in tables.by_shard(shard_count(images, config.data.shards)):
         write_text_if_changed(config.folder / "samples" / f"{shard}.csv", text)
         shards[shard], rows[shard] = fingerprint(text.encode()), members
-    stages = {name: stage_text(stage) for name, stage in stage_configs(config, listing.carried).items()}
     for name, text in stages.items():
         write_text_if_changed(config.folder / stage_file(name), text)
     result = Scan(images, shards, {name: fingerprint(text.encode()) for name, text in stages.items()}, rows)
@@ -54,12 +54,17 @@ def scan(config: Config) -> Scan:
 
 
 def read_scan(config: Config) -> Scan:
-    """What the last scan found; for jobs, which scan nothing."""
+    """What the last scan found; for jobs, which scan nothing.
+
+    Raises:
+        InputError: there was none, or by another version of segpipe.
+    """
     path = config.folder / "samples" / "index.json"
-    try:
-        return Scan(**json.loads(path.read_text(encoding="utf-8")))
-    except OSError:
-        raise InputError(f"{path} is missing; start the run with snakemake, or `segpipe scan CONFIG`.") from None
+    damaged = "{path} is damaged ({reason}). `segpipe scan CONFIG` writes it anew."
+    values = read_json(path, "{path} is missing; start the run with snakemake, or `segpipe scan CONFIG`.", damaged)
+    if not isinstance(values, dict) or set(values) != {field.name for field in fields(Scan)}:
+        raise InputError(f"{path} is of another version of segpipe. `segpipe scan CONFIG` writes it anew.")
+    return Scan(**values)
 
 
 def list_samples(config: Config) -> tuple[list[Sample], list[str]]:

@@ -20,6 +20,7 @@ KINDS = {
     "report": "report.csv, report.parquet and summary.json",
     "provenance": "facts in provenance.json",
 }
+STORE_ADVICE = "Delete {folder} and run snakemake: what is damaged is read again."
 _MOST = 10  # findings of one kind that are printed; --output has all
 
 

@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from segpipe.errors import ImageError
+from segpipe.io.digest import hash_file
 from segpipe.io.stamp import file_stamp
 from segpipe.preprocess.store import FILES
 from segpipe.samples.sample import Sample, inside, mask_inside
 from segpipe.samples.shards import read_table
 from segpipe.stages import PreprocessStage
-from segpipe.verify.finding import Finding
-from segpipe.verify.run import Run, hash_file, read_columns
+from segpipe.verify.finding import STORE_ADVICE, Finding
+from segpipe.verify.run import Run, read_columns
 
 COLUMNS = ("image_id", "status", "sha256", "mask_sha256")
-STORE_ADVICE = "Delete {folder} and run snakemake: its images are read again."
 CHANGED = "Restore the file; or, if it is meant to be so, run snakemake, which takes it in."
 UNSEEN = (
     "Restore the file: its size and time are as they were, so snakemake sees no change. If it is meant to be so, "

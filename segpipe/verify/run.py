@@ -1,6 +1,5 @@
 """A run that is on the disk: its folders, shards and models, and tables that may be damaged."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -79,9 +78,3 @@ def read_columns(path: Path, columns: Sequence[str] | None, kind: str, advice: s
     except (OSError, ValueError, pa.ArrowException) as error:
         problem = f"is damaged, or cannot be read ({type(error).__name__})"
     raise UnreadableError(Finding(kind, str(path), problem, advice))
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file; OSError where it cannot be read."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

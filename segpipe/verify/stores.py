@@ -1,6 +1,5 @@
 """Whether the stored pictures are those that were read."""
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from segpipe.preprocess.store import FILES
-from segpipe.verify.finding import Finding, UnreadableError
+from segpipe.preprocess.store import FILES, picture_hashes
+from segpipe.verify.finding import STORE_ADVICE, Finding, UnreadableError
 from segpipe.verify.run import Run, read_columns
 
 COLUMNS = ("image_id", "status", "picture", "content")
@@ -25,7 +24,7 @@ def check_store(run: Run, shard: str) -> Iterator[list[Finding]]:
         UnreadableError: a file is missing, or the three do not belong together.
     """
     folder = run.folder / "shards" / shard
-    advice = f"Delete {folder} and run snakemake: its images are read again."
+    advice = STORE_ADVICE.format(folder=folder)
     table = read_columns(folder / FILES[2], COLUMNS, "store", advice)
     with ExitStack() as stack:
         images, masks = (stack.enter_context(_Stack(folder / name, len(table), advice)) for name in FILES[:2])
@@ -33,17 +32,13 @@ def check_store(run: Run, shard: str) -> Iterator[list[Finding]]:
         def check(row: Any) -> list[Finding]:
             if row.status == "quarantined":
                 return []
-            digest = hashlib.sha256(images.read(row.Index))
-            problems = [] if digest.hexdigest() == row.picture else [(FILES[0], "the stored picture")]
-            if row.status == "labelled":
-                digest.update(masks.read(row.Index))
-            if not problems and digest.hexdigest() != row.content:
-                problems = [(FILES[1], "the stored mask")]
-            return [
-                Finding("store", str(folder / name), f"{what} of row {row.Index} has another hash", advice,
-                        str(row.image_id))
-                for name, what in problems
-            ]  # fmt: skip
+            mask = masks.read(row.Index) if row.status == "labelled" else None
+            picture, content = picture_hashes(images.read(row.Index), mask)
+            if (picture, content) == (row.picture, row.content):
+                return []
+            name, what = (FILES[0], "picture") if picture != row.picture else (FILES[1], "mask")
+            text = f"the stored {what} of row {row.Index} has another hash"
+            return [Finding("store", str(folder / name), text, advice, str(row.image_id))]
 
         yield from run.each(check, table.itertuples())
 

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from segpipe.errors import InputError
-from segpipe.model.card import read_card
+from segpipe.io.digest import hash_file
+from segpipe.model.card import WEIGHTS, read_card
 from segpipe.verify.finding import Finding
-from segpipe.verify.run import Run, hash_file
-
-WEIGHTS = "model.safetensors"
+from segpipe.verify.run import Run
 
 
 def check_models(run: Run) -> Iterator[list[Finding]]:

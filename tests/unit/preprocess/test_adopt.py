@@ -1,5 +1,6 @@
 """Rows that are taken over from before: the result is, byte by byte, that of reading everything anew."""
 
+import json
 import logging
 import os
 import shutil
@@ -176,6 +177,21 @@ def archive_reads(archive, shard, **data):
     return list(archive.read)
 
 
+def test_a_row_that_serves_two_copies_does_not_count_for_one_that_waits(archive):
+    archive.run(shards=1)
+    for folder in ("images", "masks"):
+        shutil.copy(archive.folder / f"data/{folder}/p0_pa.png", archive.folder / f"data/{folder}/p9_pa.png")
+        (archive.folder / f"data/{folder}/p1_pa.png").unlink()
+    config = archive.config(shards=1)
+    scan(config)
+    path = config.folder / "samples/index.json"
+    index = json.loads(path.read_text())
+    index["shards"]["0001"] = "c" * 16  # which is yet to be made, and may want the row of p1
+    path.write_text(json.dumps(index))
+    assert archive_reads(archive, "0000", shards=1) == []
+    assert len(list_kept(archive.kept)) == 2
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -313,6 +329,19 @@ def test_a_picture_that_changed_on_the_disk_is_read_anew(archive, lines, name):
     path.write_bytes(content)
     assert archive.run() == (["images/p2_pa.png"], first)
     assert any("1 pictures are not what their rows say, as row 2" in line for line in lines)
+
+
+def test_a_row_that_changed_on_the_disk_is_read_anew(archive, lines):
+    """Both names of a file that was damaged in place are damaged, and no hash of a picture tells of its row."""
+    _, first = archive.run()
+    (kept,) = list_kept(archive.kept)
+    path = kept.folder / FILES[2]
+    content = bytearray(path.read_bytes())
+    content[content.index(b"percentiles") + 2] ^= 1
+    path.write_bytes(content)
+    read, stores = archive.run()
+    assert (len(read), stores) == (4, first)
+    assert any("cannot be read" in line and "read anew" in line for line in lines)
 
 
 def test_where_there_are_no_hard_links_it_says_so_and_keeps_nothing(archive, lines, monkeypatch):

@@ -185,3 +185,14 @@ def test_the_index_is_plain_json(archive):
     index = json.loads((config.folder / "samples/index.json").read_text())
     assert index["images"] == 24
     assert set(index["stages"]) == {"preprocess", "dataset", "train", "predict", "score", "report", "provenance"}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"), [("{", "is damaged"), ('{"images": 24, "shards": {}, "stages": {}}', "of another version")]
+)
+def test_an_index_that_is_cut_or_of_another_version_is_said_to_be_so(archive, text, problem):
+    config = by_patterns(archive)
+    scan(config)
+    (config.folder / "samples/index.json").write_text(text)
+    with pytest.raises(InputError, match=rf"index\.json.* {problem}.*`segpipe scan CONFIG` writes it anew"):
+        read_scan(config)

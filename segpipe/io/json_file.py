@@ -1,0 +1,22 @@
+"""JSON files that segpipe wrote, read with the caller's word on what to do where they are missing or damaged."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from segpipe.errors import InputError
+
+
+def read_json(path: Path, missing: str, damaged: str) -> Any:
+    """What the file holds.
+
+    Raises:
+        InputError: with the text ``missing`` where it cannot be read, and ``damaged`` where it is no JSON; in both,
+            ``{path}`` and ``{reason}`` are filled in.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(missing.format(path=path, reason=error.strerror)) from None
+    except ValueError as error:
+        raise InputError(damaged.format(path=path, reason=error)) from None
