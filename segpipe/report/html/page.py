@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from segpipe.io.atomic import write_text
 from segpipe.log import logger
+from segpipe.provenance.paths import shareable
 from segpipe.report.columns import report_columns
 from segpipe.report.html import tables
 from segpipe.report.html.assets import load_assets
@@ -93,7 +94,8 @@ def _template() -> jinja2.Template:
 
 def _shown_config(config: Mapping[str, Any]) -> str:
     """A stage's config without paths of this machine."""
-    return json.dumps({key: value for key, value in config.items() if key not in _PATHS}, indent=1, ensure_ascii=False)
+    shown = shareable({key: value for key, value in config.items() if key not in _PATHS})
+    return json.dumps(shown, indent=1, ensure_ascii=False)
 
 
 def _translator(texts: Mapping[str, str]) -> Any:

@@ -126,8 +126,12 @@ def test_the_run_is_described_without_its_paths(tmp_path):
         json.dumps({"root": "/home/me/secret", "preprocess": {"size": 64, "fit": "letterbox", "percentiles": [1, 99]}})
     )
     (tmp_path / "config/predict.json").write_text(json.dumps({"predict": {"threshold": 0.4, "mirror": True}}))
+    (tmp_path / "config/train.json").write_text(
+        json.dumps({"model": {"weights": ["/home/me/secret/fold0"]}, "train": {"device": "cpu", "init": "/home/me/secret/init"}})
+    )
     html = run_page(facts=read_facts(tmp_path))
     assert "secret" not in html
+    assert "(left out)" in html
     assert "64 × 64 pixels" in html
     assert "thresholded at 0.4" in html
     assert "64 × 64 像素" in html
