@@ -20,13 +20,10 @@ from segpipe.report.html.packed import Packed, pack_table, script_json
 from segpipe.report.html.run_facts import RunFacts, read_facts
 from segpipe.report.html.shown import KINDS, Shown, choose_shown, draw
 from segpipe.report.html.texts import filled, languages, load_texts
-from segpipe.report.overview import COLOURS
 from segpipe.report.pictures import read_pictures
-from segpipe.score.intervals import patient_bootstrap
 from segpipe.stages import PredictStage, ReportStage
 
 MOST_BYTES = 15_000_000  # of the page, which mail servers still take
-_MOST_PATIENTS = 2_000  # for which an interval that no earlier stage gave is drawn here
 _PATHS = ("root", "patient_salt_file", "patient_salt_stamp")
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -62,11 +59,11 @@ def page(
 ) -> str:
     """The page's HTML; what is left out of its table for its size is said in the log and on the page."""
     texts = {language: load_texts(language) for language in languages()}
-    bounds = tables.interval(summary, "miou") or _drawn_interval(table, stage.seed)
+    bounds = tables.interval(summary, "miou")
     context = {
         "stage": stage, "summary": summary, "facts": facts, "bounds": bounds,
         "further": {"comparison": comparison, "groups": tables.group_rows(summary)},
-        "language": stage.language, "languages": list(texts), "assets": load_assets(), "colours": COLOURS,
+        "language": stage.language, "languages": list(texts), "assets": load_assets(),
         "kinds": KINDS, "shown": shown, "cases": _case_facts(table, shown), "references": REFERENCES,
         "classes": tables.class_rows(table, summary, stage.classes), "folds": tables.fold_rows(table, summary),
         "reasons": tables.reason_rows(table), "duplicates": tables.duplicate_rows(table),
@@ -124,7 +121,6 @@ def _data(
     return {
         "rows": len(table),
         "classes": stage.classes,
-        "colours": [COLOURS[index % len(COLOURS)] for index in range(len(stage.classes))],
         "columns": [
             {
                 "name": one.name,
@@ -149,11 +145,3 @@ def _case_facts(table: pd.DataFrame, shown: Sequence[Shown]) -> dict[str, dict[s
 def _formats(table: pd.DataFrame) -> list[tuple[str, int]]:
     counts = table.loc[table["format"].astype(str) != "", "format"].value_counts()
     return sorted(((str(name), int(count)) for name, count in counts.items()), key=lambda pair: (-pair[1], pair[0]))
-
-
-def _drawn_interval(table: pd.DataFrame, seed: int) -> tuple[float, float] | None:
-    scored = table[table["status"] == "scored"]
-    if not 1 < scored["patient"].nunique() <= _MOST_PATIENTS:
-        return None
-    low, high = patient_bootstrap(scored["miou"].to_numpy(float), scored["patient"].to_numpy(object), seed)
-    return low, high
