@@ -24,6 +24,7 @@ from segpipe.report.pictures import read_pictures
 from segpipe.stages import PredictStage, ReportStage
 
 MOST_BYTES = 15_000_000  # of the page, which mail servers still take
+_ABOUT_COLUMNS = 200_000  # bytes kept free for their names and descriptions
 _PATHS = ("root", "patient_salt_file", "patient_salt_stamp")
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -71,8 +72,9 @@ def page(
         "formats": _formats(table), "t": _translator(texts[stage.language]), "text": texts[stage.language],
     }  # fmt: skip
     template = _template()
-    without = template.render(context | {"columns": [], "data": "", "left_out": []})
-    packed, left_out = pack_table(table, MOST_BYTES - len(without.encode()) - 200_000)
+    data = script_json(_data(stage, table, texts, [], facts))
+    without = template.render(context | {"columns": [], "data": data, "left_out": []})
+    packed, left_out = pack_table(table, MOST_BYTES - len(without.encode()) - _ABOUT_COLUMNS)
     if left_out:
         logger.warning("report.html: columns left out, since it may have 15 MB: %s", ", ".join(left_out))
     data = script_json(_data(stage, table, texts, packed, facts))
