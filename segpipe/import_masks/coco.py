@@ -20,7 +20,6 @@ from segpipe.io.source import check_size
 from segpipe.log import logger, track
 
 
-
 @dataclass
 class Index:
     """What a file holds: images and categories by id, and where each image's annotations lie."""

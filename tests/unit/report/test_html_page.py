@@ -136,9 +136,8 @@ def test_the_run_is_described_without_its_paths(tmp_path):
         json.dumps({"root": "/home/me/secret", "preprocess": {"size": 64, "fit": "letterbox", "percentiles": [1, 99]}})
     )
     (tmp_path / "config/predict.json").write_text(json.dumps({"predict": {"threshold": 0.4, "mirror": True}}))
-    (tmp_path / "config/train.json").write_text(
-        json.dumps({"model": {"weights": ["/home/me/secret/fold0"]}, "train": {"device": "cpu", "init": "/home/me/secret/init"}})
-    )
+    train = {"model": {"weights": ["/home/me/secret/fold0"]}, "train": {"device": "cpu", "init": "/home/me/secret"}}
+    (tmp_path / "config/train.json").write_text(json.dumps(train))
     html = run_page(facts=read_facts(tmp_path))
     assert "secret" not in html
     assert "(left out)" in html

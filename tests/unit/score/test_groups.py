@@ -133,9 +133,9 @@ def test_images_without_a_patient_are_patients_of_their_own():
 
 def test_a_metric_that_one_patient_has_is_without_an_interval():
     rows = report(8).assign(hd95_mm_lung=[1.0, 2.0, *[None] * 6], assd_mm_lung=[1.0, None, 2.0, *[None] * 5])
-    found = of_images(rows, ["hd95_mm_lung", "assd_mm_lung"], 0)
-    assert (found["hd95_mm_lung"]["mean"], found["hd95_mm_lung"]["low"], found["hd95_mm_lung"]["high"]) == (1.5, None, None)
-    assert found["assd_mm_lung"]["low"] < found["assd_mm_lung"]["high"]
+    of_one, of_two = of_images(rows, ["hd95_mm_lung", "assd_mm_lung"], 0).values()
+    assert [of_one[key] for key in ("mean", "low", "high")] == [1.5, None, None]
+    assert of_two["low"] < of_two["high"]
 
 
 def test_a_class_that_is_nowhere_is_pooled_to_one():
