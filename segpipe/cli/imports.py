@@ -22,6 +22,9 @@ ImagePaths = Annotated[
 ClassNames = Annotated[
     list[str] | None, typer.Option("--class", help="NAME=TEXT: a class and what the file calls it; several times")
 ]
+IgnoredNames = Annotated[
+    list[str] | None, typer.Option("--ignore", help="what the file calls masks that are left out; several times")
+]
 
 
 @import_masks.command()
@@ -31,7 +34,7 @@ def coco(
     root: MaskRoot = None,
     images: ImagePaths = "",
     classes: ClassNames = None,
-    ignore: Annotated[list[str] | None, typer.Option(help="a category to leave out; several times")] = None,
+    ignore: IgnoredNames = None,
 ) -> None:
     """Polygons and run lengths of COCO to a PNG for each image and class."""
     from segpipe.import_masks.command import import_coco
@@ -49,7 +52,7 @@ def labelme(
     root: MaskRoot = None,
     images: ImagePaths = "",
     classes: ClassNames = None,
-    ignore: Annotated[list[str] | None, typer.Option(help="a label to leave out; several times")] = None,
+    ignore: IgnoredNames = None,
 ) -> None:
     """Outlines that were drawn or corrected in labelme to a PNG for each image and class."""
     from segpipe.import_masks.command import import_labelme

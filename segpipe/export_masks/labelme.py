@@ -28,7 +28,7 @@ def write(job: Job, pictures: Iterable[Picture]) -> Iterator[Outcome]:
     for picture in pictures:
         path = job.output / f"{picture.image_id}.json"
         text = labelme_text(job.run.masks(picture), picture, label_texts(job.run.classes), job.tolerance)
-        if path.exists() and path.read_text(encoding="utf-8") != text:
+        if path.exists() and path.read_bytes() != text.encode():  # a correction may be in any encoding
             yield Outcome(picture.image_id, reason=f"{path.name} is there and differs; delete it to get it anew")
             continue
         try:

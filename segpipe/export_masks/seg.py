@@ -64,19 +64,40 @@ def write(job: Job, pictures: Iterable[Picture]) -> Iterator[Outcome]:
 
 
 def encode(job: Job, picture: Picture, source: Dataset, weights: str) -> tuple[bytes, tuple[str, ...]]:
-    """The file of one picture's masks, and notes; ``weights`` is the hash of the models that made them."""
-    from highdicom.seg import Segmentation
+    """The file of one picture's masks, and notes; ``weights`` is the hash of the models that made them.
 
+    Raises:
+        ImageError: the source has a value that no SEG may repeat.
+    """
     masks = job.run.masks(picture)
     made_of = (source.SOPInstanceUID, weights, __version__, _hash(masks), repr(sorted(job.codes.items())))
-    seg = Segmentation(
+    try:
+        seg = _segmentation(job, masks, source, weights, uid("instance", *made_of))
+    except Exception as error:  # of pydicom or highdicom; its text may quote the header
+        raise ImageError(
+            "its image's header has a value that no SEG may repeat, such as a date or a sex that the standard does not "
+            f"know ({type(error).__name__})"
+        ) from None
+    notes = _date(seg, source)
+    seg.PatientOrientation = source.get("PatientOrientation") or ""  # C.7.6.1.1.1; highdicom leaves it out
+    _same_every_time(seg, made_of)
+    file = BytesIO()
+    seg.save_as(file, enforce_file_format=True)
+    return file.getvalue(), notes
+
+
+def _segmentation(job: Job, masks: np.ndarray, source: Dataset, weights: str, instance: str) -> Any:
+    """As highdicom makes it; ``instance`` is its UID."""
+    from highdicom.seg import Segmentation
+
+    return Segmentation(
         [_copied(source)],
         np.moveaxis(masks, 0, -1)[None].astype(np.uint8),  # frame, row, column, segment
         segmentation_type="BINARY",
         segment_descriptions=descriptions(job.run.classes, job.codes, weights, source.SOPInstanceUID),
         series_instance_uid=uid("series", source.SeriesInstanceUID, weights, __version__),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=uid("instance", *made_of),
+        sop_instance_uid=instance,
         instance_number=1,
         manufacturer="segpipe",
         manufacturer_model_name="segpipe",
@@ -85,12 +106,6 @@ def encode(job: Job, picture: Picture, source: Dataset, weights: str) -> tuple[b
         content_label="SEGMENTATION",
         omit_empty_frames=False,  # an empty mask is a finding, too
     )
-    notes = _date(seg, source)
-    seg.PatientOrientation = source.get("PatientOrientation") or ""  # C.7.6.1.1.1; highdicom leaves it out
-    _same_every_time(seg, made_of)
-    file = BytesIO()
-    seg.save_as(file, enforce_file_format=True)
-    return file.getvalue(), notes
 
 
 def _source(run: FinishedRun, picture: Picture) -> Dataset:

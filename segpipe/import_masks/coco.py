@@ -10,16 +10,14 @@ from typing import Any
 import numpy as np
 
 from segpipe.errors import ImageError, InputError
-from segpipe.import_masks.folder import Record
+from segpipe.import_masks.folder import NOTES, Record
 from segpipe.import_masks.json_spans import Span, element, elements, mapped
 from segpipe.import_masks.names import own_names
 from segpipe.import_masks.run_lengths import from_coco_counts
 from segpipe.io.masks import polygons
+from segpipe.io.masks.reference import outside_notes
 from segpipe.io.source import check_size
 from segpipe.log import logger, track
-
-NOTES = "mask_notes"  # the sheet's column that tells what was cut off
-LEAST_OUTSIDE = 0.00005  # of what was drawn; less would be shown as 0.0000
 
 
 @dataclass
@@ -113,8 +111,7 @@ def _records(path: Path, index: Index, classes: Mapping[str, list[str]]) -> Gene
                 notes: dict[str, str] = notes,
             ) -> dict[str, np.ndarray]:
                 drawn = {name: _drawn(found, shape) for name, found in parts.items()}
-                cut = {name: outside for name, (_, outside) in drawn.items() if outside >= LEAST_OUTSIDE}
-                notes[NOTES] = " ".join(f"mask_outside:{name}:{outside:.4f}" for name, outside in cut.items())
+                notes[NOTES] = " ".join(outside_notes({name: outside for name, (_, outside) in drawn.items()}))
                 return {name: plane for name, (plane, _) in drawn.items()}
 
             yield Record(str(image["file_name"]), where, planes, notes)

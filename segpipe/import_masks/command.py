@@ -1,13 +1,13 @@
 """What ``segpipe import-masks`` does."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from segpipe.errors import InputError
 from segpipe.import_masks import coco, labelme, rle_table
-from segpipe.import_masks.folder import SHEET, Imported, Target, write_folder
+from segpipe.import_masks.folder import NOTES, SHEET, Record, Target, write_folder
 from segpipe.import_masks.names import assignments
 from segpipe.import_masks.run_lengths import RunLengths
 
@@ -16,18 +16,14 @@ def import_coco(path: Path, target: Target, classes: Sequence[str], ignore: Sequ
     """Convert a COCO file; return what to tell the user."""
     target.relative()  # or say what is wrong with it before anything is read
     names, records = coco.read_records(path, assignments(classes, "--class"), ignore)
-    with closing(records):
-        done = write_folder(records, target, names, [coco.NOTES])
-    return _summary(done, target, names)
+    return _written(records, target, names, [NOTES])
 
 
 def import_labelme(folder: Path, target: Target, classes: Sequence[str], ignore: Sequence[str]) -> str:
     """Convert a folder of labelme files; return what to tell the user."""
     target.relative()
     names, records = labelme.read_records(folder, target, assignments(classes, "--class"), ignore)
-    with closing(records):
-        done = write_folder(records, target, names, [labelme.NOTES])
-    return _summary(done, target, names)
+    return _written(records, target, names, [NOTES])
 
 
 def import_rle(
@@ -43,9 +39,7 @@ def import_rle(
     target.relative()
     layout = rle_table.find_layout(path, image_column, assignments(classes, "--class"), assignments(carry, "--carry"))
     records = rle_table.read_records(path, layout, runs, _size(size))
-    with closing(records):  # at once, because reading changes a limit of the csv module
-        done = write_folder(records, target, list(layout.classes), list(layout.carried))
-    return _summary(done, target, list(layout.classes))
+    return _written(records, target, list(layout.classes), list(layout.carried))
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
@@ -57,8 +51,10 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
-def _summary(done: Imported, target: Target, classes: Sequence[str]) -> str:
-    """The counts, and the config to go on with."""
+def _written(records: Generator[Record], target: Target, classes: Sequence[str], carried: Sequence[str]) -> str:
+    """Write the folder; the counts, and the config to go on with."""
+    with closing(records):  # at once, because reading run lengths changes a limit of the csv module
+        done = write_folder(records, target, classes, carried)
     lines = [
         f"{done.images} images, {done.written} mask files written, {done.absent} images not there: {target.output}",
         "",

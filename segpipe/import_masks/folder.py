@@ -15,6 +15,7 @@ from segpipe.log import logger
 from segpipe.samples.sample import safe_name
 
 SHEET = "samples.csv"
+NOTES = "mask_notes"  # its column that tells what of drawn masks was cut off or left out
 PNG_LEVEL = 1  # masks compress to a few KB at any level
 
 

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from segpipe.errors import ImageError, InputError
-from segpipe.import_masks.folder import Record, Target
+from segpipe.import_masks.folder import NOTES, Record, Target
 from segpipe.import_masks.names import own_names
 from segpipe.io.masks.labelme import LabelmeMask, read_labelme
+from segpipe.io.masks.reference import outside_notes
 from segpipe.io.source import read_bytes
 from segpipe.log import track
 
-NOTES = "mask_notes"  # the sheet's column that tells what was cut off or left out
-LEAST_OUTSIDE = 0.00005  # of what was drawn; less would be shown as 0.0000
 OURS = "segpipe"  # the key with the path of the image below the root
 
 
@@ -52,9 +51,8 @@ def _records(
 
         def planes(mask: LabelmeMask = mask, notes: dict[str, str] = notes) -> dict[str, np.ndarray]:
             drawn = {name: mask.plane_of(name, texts, named) for name, texts in classes.items()}
-            cut = {name: plane.outside for name, plane in drawn.items() if plane.outside >= LEAST_OUTSIDE}
             found = dict.fromkeys(note for plane in drawn.values() for note in plane.notes)
-            notes[NOTES] = " ".join([*found, *(f"mask_outside:{name}:{share:.4f}" for name, share in cut.items())])
+            notes[NOTES] = " ".join([*found, *outside_notes({name: plane.outside for name, plane in drawn.items()})])
             return {name: plane.pixels for name, plane in drawn.items()}
 
         yield Record(_image(path, content, target), str(path), planes, notes)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segpipe.errors import ImageError, InputError
+from segpipe.io.run_lengths import counts_of
 from segpipe.io.source import check_size
 
 EMPTY = ("", "-1")
@@ -83,26 +84,10 @@ def _pairs(text: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _uncompressed(text: str) -> list[int]:
-    """Five bits a character, least first, a sixth for "more to come"; from the third count on, differences.
-
-    The format of pycocotools; decoded here, as its own decoder trusts the text.
-    """
-    counts: list[int] = []
-    value = shift = 0
-    for character in text:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64 or shift > 60:
-            raise ImageError("has compressed run lengths that are damaged")
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-        value = shift = 0
-    if shift:
-        raise ImageError("has compressed run lengths that are cut off")
+    try:
+        counts: list[int] = counts_of(text).tolist()
+    except ValueError as error:
+        raise ImageError(f"has {error}") from None
     return counts
 
 

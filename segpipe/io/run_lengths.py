@@ -40,7 +40,8 @@ def counts_of(text: str) -> np.ndarray:
     Raises:
         ValueError: the text is damaged or cut off.
     """
-    bits = np.frombuffer(text.encode("ascii", "replace"), np.uint8).astype(np.int64) - _OFFSET
+    # Characters beyond ASCII become bytes from 128 on, which no count has.
+    bits = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int64) - _OFFSET
     if ((bits < 0) | (bits >= 64)).any():
         raise ValueError("damaged run lengths")
     if not len(bits):

@@ -35,14 +35,10 @@ def _counts(images: pd.DataFrame) -> Iterator[str]:
 
 def _quarantined(images: pd.DataFrame) -> Iterator[str]:
     """A reason for each cause: that of its first image, and which other images have the like."""
-    bad = images[images["status"] == "quarantined"].sort_values("image_id")
-    if bad.empty:
+    groups = quarantined_by_cause(images)
+    if not groups:
         return
     yield "Quarantined"
-    cause = bad["reason"].map(lambda reason: _NAME_OR_NUMBER.sub("#", reason))
-    groups = sorted(
-        (group for _, group in bad.groupby(cause)), key=lambda group: (-len(group), group["image_id"].iloc[0])
-    )
     for group in groups[:MOST_REASONS]:
         first, *others = group["image_id"]
         yield f"  {first}: {group['reason'].iloc[0]}"
@@ -51,6 +47,14 @@ def _quarantined(images: pd.DataFrame) -> Iterator[str]:
     if len(groups) > MOST_REASONS:
         left = sum(map(len, groups[MOST_REASONS:]))
         yield f"  and {counted(left, 'image')} more, for {counted(len(groups) - MOST_REASONS, 'reason')}"
+
+
+def quarantined_by_cause(images: pd.DataFrame) -> list[pd.DataFrame]:
+    """Quarantined rows by cause, the commonest first; reasons of one cause may differ in names and numbers."""
+    bad = images[images["status"] == "quarantined"].sort_values("image_id")
+    causes = bad["reason"].astype(str).map(lambda reason: _NAME_OR_NUMBER.sub("#", reason))
+    groups = [rows for _, rows in bad.groupby(causes)]
+    return sorted(groups, key=lambda rows: (-len(rows), str(rows["image_id"].iloc[0])))
 
 
 def _reading(images: pd.DataFrame) -> Iterator[str]:

@@ -35,14 +35,16 @@ def of_images(
 ) -> dict[str, dict[str, Any]]:
     """Of each metric the mean, its 95 % interval ``low`` to ``high``, median, quartiles, and ``n`` images that have it.
 
-    ``rows`` are scored rows of the report. None stands for a figure of no images, and for the interval of one patient.
+    ``rows`` are scored rows of the report. None stands for a figure of no images, and for the interval of a metric that
+    one patient has.
     """
     if rows.empty:
         return {name: dict.fromkeys(["mean", "low", "high", *_QUARTILES], None) | {"n": 0} for name in metrics}
     values = np.stack([rows[name].to_numpy(np.float64, na_value=np.nan) for name in metrics])
     known, patients = ~np.isnan(values), patient_numbers(rows)
     sums, sizes = (sums_by_patient(each, patients) for each in (np.where(known, values, 0), known))
-    low, high = bca_intervals(sums, sizes, seed, draws_for(sums.shape[1], most_draws))
+    ends = bca_intervals(sums, sizes, seed, draws_for(sums.shape[1], most_draws))
+    low, high = np.where((sizes > 0).sum(axis=1) > 1, ends, np.nan)
     found = {}
     for index, name in enumerate(metrics):
         there = values[index, known[index]]

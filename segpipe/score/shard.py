@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -102,12 +102,12 @@ class ShardScorer:
                 name = sample.image_id
                 if image_ids is None or name in image_ids:
                     prediction, reference = pack_bits(reader.masks(name)), self._reference(sample)
-                    probability = partial(self._probability, reader, name)
+                    squares = cache(partial(reader.probabilities, name))  # read once for all classes, if at all
+                    probability = partial(self._probability, squares, name)
                     yield Pair(name, prediction, reference, self._spacings.get(name), probability)
 
-    def _probability(self, reader: MaskReader, image_id: str, index: int) -> np.ndarray:
-        square = reader.probabilities(image_id)[index : index + 1]
-        return np.asarray(at_original_size(square, self._geometries[image_id])[0])
+    def _probability(self, squares: Callable[[], np.ndarray], image_id: str, index: int) -> np.ndarray:
+        return np.asarray(at_original_size(squares()[index : index + 1], self._geometries[image_id])[0])
 
     def _reference(self, sample: Sample) -> np.ndarray:
         stage, geometry = self.stage, self._geometries[sample.image_id]

@@ -61,13 +61,17 @@ def read_reference(
         with _Named(path, root), decoding():
             plane = loaded[path].plane_of(name, classes[name], named)
             notes += plane.notes
-            if plane.outside >= LEAST_OUTSIDE:
-                notes.append(f"mask_outside:{name}:{plane.outside:.4f}")
+            notes += outside_notes({name: plane.outside})
             pixels = _fit(plane.pixels, shape, "all" if "" in files else name, notes)
         if not pixels.any():
             notes.append(f"mask_empty:{name}")
         bits |= pixels.astype(bits.dtype) << bits.dtype.type(number)
     return ReferenceMask(bits, tuple(dict.fromkeys(notes)), {name: hashes[path] for name, path in files.items()})
+
+
+def outside_notes(shares: Mapping[str, float]) -> list[str]:
+    """``mask_outside:<class>:<fraction>`` of each class of which something lies beyond the picture."""
+    return [f"mask_outside:{name}:{share:.4f}" for name, share in shares.items() if share >= LEAST_OUTSIDE]
 
 
 class _Named:

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from segpipe.io.atomic import write_text
 from segpipe.log import logger
+from segpipe.provenance.paths import shareable
 from segpipe.report.columns import report_columns
 from segpipe.report.html import tables
 from segpipe.report.html.assets import load_assets
@@ -19,13 +20,11 @@ from segpipe.report.html.packed import Packed, pack_table, script_json
 from segpipe.report.html.run_facts import RunFacts, read_facts
 from segpipe.report.html.shown import KINDS, Shown, choose_shown, draw
 from segpipe.report.html.texts import filled, languages, load_texts
-from segpipe.report.overview import COLOURS
 from segpipe.report.pictures import read_pictures
-from segpipe.score.intervals import patient_bootstrap
 from segpipe.stages import PredictStage, ReportStage
 
 MOST_BYTES = 15_000_000  # of the page, which mail servers still take
-_MOST_PATIENTS = 2_000  # for which an interval that no earlier stage gave is drawn here
+_ABOUT_COLUMNS = 200_000  # bytes kept free for their names and descriptions
 _PATHS = ("root", "patient_salt_file", "patient_salt_stamp")
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -61,11 +60,11 @@ def page(
 ) -> str:
     """The page's HTML; what is left out of its table for its size is said in the log and on the page."""
     texts = {language: load_texts(language) for language in languages()}
-    bounds = tables.interval(summary, "miou") or _drawn_interval(table, stage.seed)
+    bounds = tables.interval(summary, "miou")
     context = {
         "stage": stage, "summary": summary, "facts": facts, "bounds": bounds,
         "further": {"comparison": comparison, "groups": tables.group_rows(summary)},
-        "language": stage.language, "languages": list(texts), "assets": load_assets(), "colours": COLOURS,
+        "language": stage.language, "languages": list(texts), "assets": load_assets(),
         "kinds": KINDS, "shown": shown, "cases": _case_facts(table, shown), "references": REFERENCES,
         "classes": tables.class_rows(table, summary, stage.classes), "folds": tables.fold_rows(table, summary),
         "reasons": tables.reason_rows(table), "duplicates": tables.duplicate_rows(table),
@@ -73,8 +72,9 @@ def page(
         "formats": _formats(table), "t": _translator(texts[stage.language]), "text": texts[stage.language],
     }  # fmt: skip
     template = _template()
-    without = template.render(context | {"columns": [], "data": "", "left_out": []})
-    packed, left_out = pack_table(table, MOST_BYTES - len(without.encode()) - 200_000)
+    data = script_json(_data(stage, table, texts, [], facts))
+    without = template.render(context | {"columns": [], "data": data, "left_out": []})
+    packed, left_out = pack_table(table, MOST_BYTES - len(without.encode()) - _ABOUT_COLUMNS)
     if left_out:
         logger.warning("report.html: columns left out, since it may have 15 MB: %s", ", ".join(left_out))
     data = script_json(_data(stage, table, texts, packed, facts))
@@ -93,7 +93,8 @@ def _template() -> jinja2.Template:
 
 def _shown_config(config: Mapping[str, Any]) -> str:
     """A stage's config without paths of this machine."""
-    return json.dumps({key: value for key, value in config.items() if key not in _PATHS}, indent=1, ensure_ascii=False)
+    shown = shareable({key: value for key, value in config.items() if key not in _PATHS})
+    return json.dumps(shown, indent=1, ensure_ascii=False)
 
 
 def _translator(texts: Mapping[str, str]) -> Any:
@@ -122,7 +123,6 @@ def _data(
     return {
         "rows": len(table),
         "classes": stage.classes,
-        "colours": [COLOURS[index % len(COLOURS)] for index in range(len(stage.classes))],
         "columns": [
             {
                 "name": one.name,
@@ -147,11 +147,3 @@ def _case_facts(table: pd.DataFrame, shown: Sequence[Shown]) -> dict[str, dict[s
 def _formats(table: pd.DataFrame) -> list[tuple[str, int]]:
     counts = table.loc[table["format"].astype(str) != "", "format"].value_counts()
     return sorted(((str(name), int(count)) for name, count in counts.items()), key=lambda pair: (-pair[1], pair[0]))
-
-
-def _drawn_interval(table: pd.DataFrame, seed: int) -> tuple[float, float] | None:
-    scored = table[table["status"] == "scored"]
-    if not 1 < scored["patient"].nunique() <= _MOST_PATIENTS:
-        return None
-    low, high = patient_bootstrap(scored["miou"].to_numpy(float), scored["patient"].to_numpy(object), seed)
-    return low, high

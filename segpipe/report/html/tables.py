@@ -1,16 +1,15 @@
 """The page's small tables, ready to be shown: rows of texts and of numbers that the template rounds."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from segpipe.report.findings import quarantined_by_cause
 from segpipe.score.table import BACKGROUND
 
 MOST_ROWS = 50  # of duplicates and reasons; the rest is in the case browser
-_NAME_OR_NUMBER = re.compile(r"^mask .+?\.\w+ |\d+")  # by which reasons differ that have one cause
 
 
 def class_rows(table: pd.DataFrame, summary: Mapping[str, Any], classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -44,13 +43,9 @@ def fold_rows(table: pd.DataFrame, summary: Mapping[str, Any]) -> list[dict[str,
 
 def reason_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Quarantined images by cause, the commonest first; the reason is that of the first image."""
-    bad = table[table["status"] == "quarantined"].sort_values("image_id")
-    causes = bad["reason"].astype(str).map(lambda reason: _NAME_OR_NUMBER.sub("#", reason))
-    groups = [rows for _, rows in bad.groupby(causes)]
-    groups.sort(key=lambda rows: (-len(rows), str(rows["image_id"].iloc[0])))
     return [
         {"reason": rows["reason"].iloc[0], "n": len(rows), "images": [str(name) for name in rows["image_id"][:3]]}
-        for rows in groups[:MOST_ROWS]
+        for rows in quarantined_by_cause(table)[:MOST_ROWS]
     ]
 
 

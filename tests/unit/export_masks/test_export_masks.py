@@ -192,6 +192,14 @@ def test_a_corrected_labelme_file_is_left_alone_and_imported(config, run, target
     assert not heart.any()
 
 
+def test_a_labelme_file_in_another_encoding_is_left_alone(config, tmp_path):
+    path = tmp_path / "syn0000_pa1.json"
+    path.write_bytes('{"label": "Lunge, Größe"}'.encode("cp1252"))
+    export_masks(config, "labelme", tmp_path, ["syn0000_pa1"])
+    assert "is there and differs" in index(tmp_path)["syn0000_pa1"]["reason"]
+    assert "Größe".encode("cp1252") in path.read_bytes()
+
+
 def test_a_label_of_no_class_names_the_file(config, target, tmp_path):
     export_masks(config, "labelme", tmp_path / "out", image_ids=["syn0000_pa1"])
     with pytest.raises(InputError, match=r"syn0000_pa1\.json.*no class names"):

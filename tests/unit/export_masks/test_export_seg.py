@@ -1,6 +1,7 @@
 """DICOM SEG: read back by three readers, and what it tells of its source."""
 
 import hashlib
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -12,7 +13,8 @@ import pytest
 
 from segpipe.errors import ConfigError, ImageError
 from segpipe.export_masks.command import export_masks
-from segpipe.export_masks.seg import _source
+from segpipe.export_masks.job import Job
+from segpipe.export_masks.seg import _source, write
 from segpipe.io.masks.seg import read_dicom_mask
 from tests.unit.export_masks.test_export_masks import NAMES, index, usable
 
@@ -109,6 +111,25 @@ def test_sources_that_none_can_belong_to(keyword, value, message, run, tmp_path,
     sha256 = hashlib.sha256((tmp_path / "x.dcm").read_bytes()).hexdigest()
     with pytest.raises(ImageError, match=message):
         _source(run, replace(picture, image="x.dcm", sha256=sha256))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"), [("PatientSex", "U"), ("PatientBirthDate", "JAN 1970"), ("PatientName", "Doe\\Jane")]
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR:UserWarning")
+def test_a_header_that_no_seg_may_repeat_costs_one_row_and_is_not_quoted(keyword, value, run, tmp_path, monkeypatch):
+    first, *others = (picture for picture in usable(run) if picture.format == "DICOM")
+    dataset = pydicom.dcmread(run.root / first.image)
+    setattr(dataset, keyword, value)
+    monkeypatch.setattr(
+        "segpipe.export_masks.seg._source",
+        lambda run, picture: dataset if picture == first else pydicom.dcmread(run.root / picture.image),
+    )
+    refused, done = write(Job(run, tmp_path), [first, others[0]])
+    assert refused.files == ()
+    assert "its image's header has a value that no SEG may repeat" in refused.reason
+    assert not {"U", "1970", "Doe"} & set(re.split(r"\W+", refused.reason))
+    assert done.files == (f"{others[0].image_id}.dcm",)
 
 
 @pytest.mark.skipif(not shutil.which("dciodvfy"), reason="needs Debian's package dicom3tools")

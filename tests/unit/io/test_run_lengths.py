@@ -40,6 +40,13 @@ def test_what_does_not_fill_the_picture_is_refused(text):
         run_lengths.decode(text, 5, 5)
 
 
+@pytest.mark.parametrize("text", ["\u00ff", "\ud800", "\u221e"])
+def test_characters_that_are_no_counts_are_damage(text):
+    assert run_lengths.counts_of("?").tolist() == [15]
+    with pytest.raises(ValueError, match="damaged run lengths"):
+        run_lengths.counts_of(text)
+
+
 def test_every_cut_of_a_text_is_refused():
     mask = np.random.default_rng(0).random((20, 30)) > 0.5
     text = run_lengths.encode(mask)

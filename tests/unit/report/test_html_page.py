@@ -4,13 +4,15 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from segpipe.report.html import page as page_module
-from segpipe.report.html.run_facts import read_facts
+from segpipe.report.html.run_facts import ModelFacts, read_facts
 from tests.unit.report_page import HOSTILE, run_page, run_stage, run_table
 
 
@@ -120,14 +122,25 @@ def test_columns_that_do_not_fit_are_named(monkeypatch):
     }
 
 
+def test_long_training_curves_leave_less_room_for_columns(monkeypatch):
+    history = {"epoch": [float(epoch) for epoch in range(1, 60_000)]}
+    facts = replace(read_facts(Path("nowhere")), models=[ModelFacts("fold0", "unet", {}, "", history)])
+    most = len(run_page(facts=facts).encode()) - 1
+    monkeypatch.setattr(page_module, "MOST_BYTES", most)
+    assert len(run_page(facts=facts).encode()) <= most
+
+
 def test_the_run_is_described_without_its_paths(tmp_path):
     (tmp_path / "config").mkdir()
     (tmp_path / "config/preprocess.json").write_text(
         json.dumps({"root": "/home/me/secret", "preprocess": {"size": 64, "fit": "letterbox", "percentiles": [1, 99]}})
     )
     (tmp_path / "config/predict.json").write_text(json.dumps({"predict": {"threshold": 0.4, "mirror": True}}))
+    train = {"model": {"weights": ["/home/me/secret/fold0"]}, "train": {"device": "cpu", "init": "/home/me/secret"}}
+    (tmp_path / "config/train.json").write_text(json.dumps(train))
     html = run_page(facts=read_facts(tmp_path))
     assert "secret" not in html
+    assert "(left out)" in html
     assert "64 × 64 pixels" in html
     assert "thresholded at 0.4" in html
     assert "64 × 64 像素" in html

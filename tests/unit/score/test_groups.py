@@ -131,6 +131,13 @@ def test_images_without_a_patient_are_patients_of_their_own():
     )["miou"]["low"]  # fmt: skip
 
 
+def test_a_metric_that_one_patient_has_is_without_an_interval():
+    rows = report(8).assign(hd95_mm_lung=[1.0, 2.0, *[None] * 6], assd_mm_lung=[1.0, None, 2.0, *[None] * 5])
+    of_one, of_two = of_images(rows, ["hd95_mm_lung", "assd_mm_lung"], 0).values()
+    assert [of_one[key] for key in ("mean", "low", "high")] == [1.5, None, None]
+    assert of_two["low"] < of_two["high"]
+
+
 def test_a_class_that_is_nowhere_is_pooled_to_one():
     nothing = score_table(["a", "b"], np.array([[[0, 0, 0, 9], [9, 0, 0, 0]]] * 2), ["lung"])
     rows = nothing.assign(patient=["p", "q"], status="scored")
