@@ -39,7 +39,8 @@ STAND_IN = """segpipe() {{
   esac; shift; done
   case $verb in
     preprocess) files=(images.npy masks.npy table.parquet);;
-    report) files=(report.csv summary.json overview.png);;
+    report) files=(report.csv report.parquet report.html groups.csv summary.json overview.png);;
+    provenance) : > "$out/provenance.json"; : > "$out/ro-crate-metadata.json"; return;;
     check) : > "$out"; return;;
   esac
   local seconds=0
