@@ -27,7 +27,7 @@ sys.path.insert(0, str(PROJECT))
 from tests.slurm.cluster import Cluster, alone, install, missing, running
 
 STAGES = ("preprocess", "predict", "score")
-# Seconds an image by stage, those that segpipe/costs.py has from the other benchmarks.
+# Seconds an image by stage, about those of the other benchmarks.
 WORK = {"preprocess": 0.13, "predict": 0.1, "score": 0.02}
 # As reprocess.py's, but it takes its time, and writes down when. Bash reads it from BASH_ENV: the shell of a SLURM job
 # drops exported functions.
