@@ -1,8 +1,8 @@
 """What jobs need, estimated from their images: memory and minutes for a scheduler that ends what takes more.
 
-Seconds per image are those of benchmarks/RESULTS.md on one slow core, with a headroom of five: a job that asks for too
-much waits longer in the queue, one that asks for too little is lost. Each further attempt asks for as much again.
-Memory counts in the two Snakemakes that a SLURM job holds beside its command, about 260 MB.
+Seconds per image are above what benchmarks/RESULTS.md measured on a slow core, and have a headroom of five: a job that
+asks for too much waits longer in the queue, one that asks for too little is lost. Each further attempt asks for as much
+again. Memory counts in the two Snakemakes that a SLURM job holds beside its command, about 260 MB.
 """
 
 import math
@@ -12,10 +12,10 @@ HEADROOM = 5.0
 
 SECONDS_PER_IMAGE = {
     "preprocess": 0.25,  # JPEG 2000 of three million pixels: 0.13
-    "predict": 0.5,  # and model; the default network on a CPU: 0.1, unet: 0.25
-    "score": 0.05,
-    "dataset": 0.001,
-    "report": 0.002,
+    "predict": 0.5,  # and model; the default network on a CPU: 0.16
+    "score": 0.1,  # two classes of 1024 x 1024: 0.06
+    "dataset": 0.001,  # among 100,000: 0.0005
+    "report": 0.002,  # among 100,000: 0.0007
 }
 MEMORY_MB = {
     "preprocess": 3000,  # one image may take 2 GiB (docs/safety.md)
@@ -26,7 +26,7 @@ MEMORY_MB = {
     "compare": 4000,
     "train": 8000,
 }
-MEMORY_KB_PER_IMAGE = {"dataset": 10.0, "report": 10.0}  # tables of all images
+MEMORY_KB_PER_IMAGE = {"dataset": 10.0, "report": 10.0}  # tables of all images: 5 and 6 KB
 
 
 def memory_mb(stage: str, images: int, attempt: int = 1) -> int:

@@ -12,7 +12,12 @@ PACKAGES = (
     *("torch", "monai", "numpy", "pandas", "pyarrow", "pydicom", "imagecodecs", "nibabel"),
     *("pillow", "opencv-python-headless", "snakemake"),
 )
-OPTIONAL = {"tensorboard": "tracking", "mlflow-skinny": "mlflow"}  # and the extra that brings it
+OPTIONAL = {  # and the extra that brings it
+    "tensorboard": "tracking",
+    "mlflow-skinny": "mlflow",
+    "highdicom": "seg",
+    "snakemake-executor-plugin-slurm": "slurm",
+}
 
 
 def diagnosis() -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from segpipe.io.space import in_words
 from segpipe.status.advice import advice
 from segpipe.status.overview import Overview
 from segpipe.status.state import JobState, State, count, last_lines
@@ -104,18 +105,10 @@ def _logs(job: JobState) -> list[Path]:
 
 def _disk(run: Overview) -> str:
     sizes = sorted(run.disk.folders.items(), key=lambda item: -item[1])
-    said = ", ".join(f"{name or 'tables and pictures'} {_size(size)}" for name, size in sizes if size >= 100_000)
+    said = ", ".join(f"{name or 'tables and pictures'} {in_words(size)}" for name, size in sizes if size >= 100_000)
     more = "" if run.disk.whole else " or more: not all files were counted, --disk counts them"
-    total = _size(sum(run.disk.folders.values()))
-    return f"Disk: {total}{more}{f' ({said})' if said else ''}, free {_size(run.disk.free)}"
-
-
-def _size(count: float) -> str:
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
+    total = in_words(sum(run.disk.folders.values()))
+    return f"Disk: {total}{more}{f' ({said})' if said else ''}, free {in_words(run.disk.free)}"
 
 
 def as_json(run: Overview, most_failed: int) -> str:

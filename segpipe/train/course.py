@@ -141,9 +141,7 @@ class Course:
             f"{self.model}: stopped in epoch {state.epoch + 1} of {self.epochs} after {state.step} of "
             f"{self.feed.batching.steps} steps, and saved; the same command goes on from there."
         )
-        if (
-            self.team.size > 1
-        ):  # torchrun hides how its processes ended, so one of them asks, and the others wait for it
+        if self.team.size > 1:  # torchrun hides how its processes ended: one of them asks, and the others wait for it
             if self.team.leads:
                 go_on_later(end)
             self.team.wait()

@@ -5,6 +5,21 @@ import pytest
 from segpipe.costs import HEADROOM, MEMORY_MB, SECONDS_PER_IMAGE, START_MINUTES, memory_mb, minutes
 
 SNAKEMAKE_MB = 300  # a SLURM job holds two of them beside its command
+# Stage, images, CPU seconds, MB: growth.py, memory.py, readers.py (JPEG 2000), predict_profile.py, surface.py.
+MEASURED = [
+    ("preprocess", 1_000, 129, 710),
+    ("predict", 1_000, 160, 766),
+    ("score", 1_000, 56, 218),
+    ("dataset", 100_000, 45.5, 680),
+    ("report", 100_000, 65.4, 931),
+]
+
+
+@pytest.mark.parametrize(("stage", "images", "seconds", "mb"), MEASURED)
+def test_what_was_measured_fits_in_with_room_to_spare(stage, images, seconds, mb):
+    assert SECONDS_PER_IMAGE[stage] * images >= seconds
+    assert minutes(stage, images) * 60 >= 5 * seconds
+    assert memory_mb(stage, images) >= 1.5 * (mb + SNAKEMAKE_MB)
 
 
 @pytest.mark.parametrize("stage", SECONDS_PER_IMAGE)

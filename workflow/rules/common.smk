@@ -59,10 +59,10 @@ def memory(stage):
     return lambda wildcards, attempt: memory_mb(stage, images_of(wildcards), attempt)
 
 
-def runtime(stage, models=1):
+def runtime(stage, models=lambda wildcards: 1):
     """Minutes for a job of this stage, in which each image goes through so many models."""
     return lambda wildcards, attempt: minutes(
-        stage, images_of(wildcards), attempt, models
+        stage, images_of(wildcards), attempt, models(wildcards)
     )
 
 

@@ -46,7 +46,7 @@ rule compare:
     resources:
         gpu=gpus_wanted(CONFIG.predict.device),
         mem_mb=memory("compare"),
-        runtime=runtime("report", len(VARIANTS)),
+        runtime=runtime("report", lambda wildcards: len(VARIANTS)),
     params:
         config=SCAN.stages["compare"],
         shards=SHARDS,

@@ -22,7 +22,7 @@ rule predict:
     resources:
         gpu=gpus_wanted(CONFIG.predict.device),
         mem_mb=memory("predict"),
-        runtime=runtime("predict", CONFIG.train.repeats * len(MODELS)),
+        runtime=runtime("predict", lambda wildcards: len(model_folders(wildcards))),
     params:
         config=fingerprint("predict"),
         models=model_folders,

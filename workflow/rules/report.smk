@@ -82,17 +82,7 @@ rule check:
 # What the run was made from, as files that can be passed on. Hashes stand in the tables already, so it takes seconds.
 rule provenance:
     input:
-        outputs=[
-            f"{RESULTS}/{name}"
-            for name in (
-                "report.csv",
-                "report.parquet",
-                "summary.json",
-                "groups.csv",
-                "overview.png",
-                "report.html",
-            )
-        ],
+        outputs=rules.report.output,
         tables=of_shards("shards/{shard}/table.parquet"),
         predictions=of_shards("predictions/{shard}.parquet"),
         weights=[
