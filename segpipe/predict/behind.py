@@ -1,7 +1,7 @@
 """Writing behind: threads finish what the network gave, and the results are recorded in the order they were given.
 
-Restoring, encoding and writing release Python's lock, so threads work beside the network. They are daemons, unlike those
-of an executor, which Python waits for before it ends: one that hangs on a dead disk keeps no process alive.
+Restoring, encoding and writing release Python's lock, so threads work beside the network. They are daemons, unlike
+those of an executor, which Python waits for before it ends: one that hangs on a dead disk keeps no process alive.
 """
 
 import threading

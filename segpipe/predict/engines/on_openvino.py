@@ -3,8 +3,11 @@
 That costs less CPU time than sharing each picture among the threads, and no sum depends on their number.
 """
 
+import logging
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -71,7 +74,7 @@ def import_openvino() -> Any:
 def _converted(openvino: Any, network: nn.Module, size: int) -> Any:
     shape = (1, 1, size, size)
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), _root_log_as_before(), torch.no_grad():
             warnings.simplefilter("ignore")  # shapes become constants, which is meant: all pictures have one
             return openvino.convert_model(network.cpu(), example_input=torch.zeros(shape), input=[shape])
     except Exception as error:
@@ -80,3 +83,15 @@ def _converted(openvino: Any, network: nn.Module, size: int) -> Any:
             f"OpenVINO {version('openvino')} does not convert this network ({type(error).__name__}: {text}). "
             "Set predict.engine: torch."
         ) from None
+
+
+@contextmanager
+def _root_log_as_before() -> Iterator[None]:
+    """The converter sets up the log of the whole process, in which no warning of any library would be seen any more."""
+    root = logging.getLogger()
+    level, handlers, filters = root.level, root.handlers[:], root.filters[:]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:], root.filters[:] = handlers, filters

@@ -1,3 +1,4 @@
+import logging
 import subprocess
 import sys
 
@@ -225,15 +226,26 @@ def test_windows_are_those_of_pytorch_whatever_their_number(tmp_path):
     assert found.engine.startswith("torch")
 
 
-def test_a_network_that_an_engine_does_not_know_is_named_with_a_way_out():
-    class Odd(nn.Module):
-        def forward(self, x):
-            raise ValueError("no")
+class Odd(nn.Module):
+    def forward(self, x):
+        raise ValueError("no")
 
+
+def test_a_network_that_an_engine_does_not_know_is_named_with_a_way_out():
     for name in NEEDED:
         if not not_installed(name):
             with pytest.raises(ConfigError, match=r"predict\.engine: torch"):
                 ENGINES[name](setting()).prepare(Odd())
+
+
+def test_openvino_leaves_the_log_of_the_process_alone():
+    if not_installed("openvino"):
+        pytest.skip("openvino is not installed here")
+    root = logging.getLogger()
+    before = root.level, root.handlers[:], root.filters[:]
+    with pytest.raises(ConfigError):
+        ENGINES["openvino"](setting()).prepare(Odd())
+    assert (root.level, root.handlers, root.filters) == before
 
 
 def test_openvino_never_loads_what_reports_to_its_maker(tmp_path):
