@@ -16,6 +16,7 @@ from segpipe.errors import InputError, SegpipeError
 from segpipe.ingest import PRELOAD, image_reader, quarantined
 from segpipe.isolation import Limits, Lost, isolated_map
 from segpipe.log import track
+from segpipe.report.asked import check_groups
 from segpipe.report.findings import findings_report
 from segpipe.report.judge import judge
 from segpipe.report.table import build_report, write_report
@@ -24,7 +25,7 @@ from segpipe.samples.scan import list_samples
 from segpipe.samples.shards import check_ids
 from segpipe.score.counts import COUNTS
 from segpipe.score.table import score_table
-from segpipe.stages import DatasetStage, PreprocessStage, stage_configs
+from segpipe.stages import DatasetStage, PreprocessStage, ReportStage, stage_configs
 
 Row = dict[str, Any]
 
@@ -50,9 +51,11 @@ def validate_config(path: Path, cores: int, output: Path | None = None) -> Valid
     samples, carried = list_samples(config)
     check_ids((sample.image_id, sample.image) for sample in samples)
     stages = stage_configs(config, carried)
-    preprocess, dataset = stages["preprocess"], stages["dataset"]
+    preprocess, dataset, report = stages["preprocess"], stages["dataset"], stages["report"]
     assert isinstance(preprocess, PreprocessStage)
     assert isinstance(dataset, DatasetStage)
+    assert isinstance(report, ReportStage)
+    check_groups(report)
     classes = list(config.class_values)
     images = with_checks(pd.DataFrame(read_rows(samples, preprocess, cores)), config.checks, classes)
     problem = None

@@ -23,12 +23,15 @@ def scan(config: Annotated[Path, typer.Argument(help="a config file (YAML)")]) -
     """List the images of a config and write the sample tables, as starting the workflow does."""
     from segpipe.config_file import load_config
     from segpipe.model.asked import check_models
+    from segpipe.report.asked import check_groups
     from segpipe.samples.scan import scan as scan_config
+    from segpipe.stages import ReportStage, load_stage, stage_file
 
     set_up_logging(None)
     loaded = load_config(config)
     check_models(loaded)
     found = scan_config(loaded)
+    check_groups(load_stage(loaded.folder / stage_file("report"), ReportStage))
     typer.echo(f"{found.images} images in {len(found.shards)} shards: {loaded.folder / 'samples'}")
 
 

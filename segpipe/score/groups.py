@@ -1,7 +1,6 @@
 """Scores of groups of images: by fold, site, finding, size or any other column of the report."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any
 
@@ -33,7 +32,7 @@ def group_table(
     throughout, or has one group, adds nothing; rows in which it is blank are in none of its groups.
 
     Raises:
-        ConfigError: a column is not there, has more than 100 groups, or bands and cells that are no numbers.
+        ConfigError: a column has more than 100 groups, or bands and cells that are no numbers.
     """
     scored = table[table["status"] == "scored"].reset_index(drop=True)
     metrics = metric_columns(classes, score)
@@ -72,13 +71,6 @@ def groups_of(table: pd.DataFrame, by: str, bands: Mapping[str, Sequence[float]]
 
 
 def _of_column(table: pd.DataFrame, name: str, bands: Mapping[str, Sequence[float]]) -> dict[str, np.ndarray]:
-    if name not in table:
-        close = get_close_matches(name, list(table.columns), 3)
-        hint = f"; do you mean {' or '.join(close)}?" if close else "."
-        raise ConfigError(
-            f"report.by: report.csv has no column {name!r}{hint} It has those of docs/report-columns.md and of the "
-            "sample sheet."
-        )
     cells = table[name].astype("str").where(table[name].notna(), "").to_numpy(str)
     numbers = pd.to_numeric(pd.Series(cells).replace("", None), errors="coerce").to_numpy(np.float64)
     numeric = np.array_equal(np.isnan(numbers), cells == "")

@@ -16,7 +16,9 @@ from segpipe.errors import SegpipeError
 from segpipe.gpu import gpus_wanted
 from segpipe.io.stamp import file_stamp
 from segpipe.model.asked import check_models
+from segpipe.report.asked import check_groups
 from segpipe.samples.scan import read_scan, scan
+from segpipe.stages import ReportStage, load_stage, stage_file
 from segpipe.trials import RUN, repeat_folder, trials, variants
 
 # `segpipe` of this very environment, whether or not it is activated where a job runs.
@@ -26,7 +28,11 @@ try:
     CONFIG = parse_config(config, "the config")
     check_models(CONFIG)
     # Only the main process looks at the files; a job reads what it found.
-    SCAN = scan(CONFIG) if workflow.is_main_process else read_scan(CONFIG)
+    if workflow.is_main_process:
+        SCAN = scan(CONFIG)
+        check_groups(load_stage(CONFIG.folder / stage_file("report"), ReportStage))
+    else:
+        SCAN = read_scan(CONFIG)
 except SegpipeError as error:
     raise WorkflowError(str(error))
 

@@ -100,11 +100,6 @@ def test_pairs_of_groups_are_those_that_occur():
     assert not (found["effusion+0"] & found["none+1"]).any()
 
 
-def test_a_column_that_is_not_there_is_an_error_with_a_hint():
-    with pytest.raises(ConfigError, match="no column 'findings'; do you mean finding"):
-        table_of(["findings"])
-
-
 def test_bands_of_texts_are_an_error_that_quotes_one():
     with pytest.raises(ConfigError, match="'effusion', which is no number"):
         table_of(["finding"], {"finding": [1]})
