@@ -23,13 +23,14 @@ def verify(
 ) -> None:
     """Hash and compute again what a run read and wrote, and say what differs; change nothing. Exit code 7 if so."""
     from segpipe.errors import DifferenceError
+    from segpipe.report.summary import counted
     from segpipe.verify.command import verify_config
 
     set_up_logging(None)
     tally = verify_config(config, inputs, recount, cores or len(os.sched_getaffinity(0)), output)
     typer.echo(tally.text(() if inputs else ("input",)))
     if tally.differing:
-        raise DifferenceError(f"{tally.differing.total()} differences; what to do stands behind each arrow above.")
+        raise DifferenceError(f"{counted(tally.differing.total(), 'difference')}; what to do stands behind each arrow above.")
 
 
 @app.command(rich_help_panel="For people")
