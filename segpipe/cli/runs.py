@@ -30,7 +30,9 @@ def verify(
     tally = verify_config(config, inputs, recount, cores or len(os.sched_getaffinity(0)), output)
     typer.echo(tally.text(() if inputs else ("input",)))
     if tally.differing:
-        raise DifferenceError(f"{counted(tally.differing.total(), 'difference')}; what to do stands behind each arrow above.")
+        raise DifferenceError(
+            f"{counted(tally.differing.total(), 'difference')}; what to do stands behind each arrow above."
+        )
 
 
 @app.command(rich_help_panel="For people")
