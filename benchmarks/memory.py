@@ -39,7 +39,10 @@ def measure(folder: Path, model: Path, only: list[str]) -> dict[str, Cost]:
         command = [sys.executable, HERE / "predict_peers.py", peer, *options[:2]]
         command += ["--output", folder / peer, "--images", folder / "data" / "image"]
         calls[name] = partial(run, command, folder, WATCH, QUIET)
-    return {name: call() for name, call in calls.items() if not only or any(part in name for part in only)}
+    chosen = [name for name in calls if not only or any(part in name for part in only)]
+    if not chosen:
+        sys.exit(f"--only {' '.join(only)}: none of {', '.join(calls)}")
+    return {name: calls[name]() for name in chosen}
 
 
 def print_results(found: dict[tuple[str, int], Cost]) -> None:
