@@ -103,6 +103,7 @@ def test_a_copy_in_another_fold_ends_as_input_error_after_the_report(tmp_path, f
 
 def test_a_wrong_config_is_said_before_anything_is_read(folder):
     assert validate(folder, {**CONFIG, "chekcs": {}}).returncode == 3
+    assert validate(folder, {**CONFIG, "report": {"by": ["flagss"]}}).returncode == 3
     assert validate(folder, {**CONFIG, "data": {**CONFIG["data"], "root": "nowhere"}}).returncode == 4
 
 

@@ -2,23 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from segpipe.errors import ImageError
 from segpipe.io.masks.values import MaskFile
-from segpipe.io.source import quiet, read_bytes, sniff
-
-
-def read_mask(path: Path, shape: tuple[int, int]) -> MaskFile:
-    """Read a PNG, TIFF, BMP, GIF, NIfTI, DICOM or labelme mask; raises ImageError without the file's name.
-
-    ``shape`` is the image's (rows, columns), for files that do not say theirs.
-    """
-    return decode_mask(read_bytes(path), shape)
+from segpipe.io.source import quiet, sniff
 
 
 def decode_mask(data: bytes, shape: tuple[int, int]) -> MaskFile:
-    """The same from bytes."""
+    """A PNG, TIFF, BMP, GIF, NIfTI, DICOM or labelme mask; raises ImageError without the file's name.
+
+    ``shape`` is the image's (rows, columns), for files that do not say theirs.
+    """
     with decoding():
         return _decode(data, shape)
 
