@@ -25,11 +25,11 @@ from harness import PROJECT, cpu_seconds
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command sets it, before torch is imported
 from calibration import Best, Contestant, calibrate, empty
 
-from segpipe.config import canonical_json
+from segpipe.config.stages import stage_configs
+from segpipe.files.json_file import canonical_json
 from segpipe.log import set_up_logging
 from segpipe.predict.shard import predict_shard
-from segpipe.score.shard import score_shard
-from segpipe.stages import stage_configs
+from segpipe.score.stage import score_shard
 
 WORK = PROJECT / "results" / "budget"
 
@@ -52,7 +52,7 @@ class Segpipe:
 
     def train(self, epochs: int, output: Path) -> Best:
         """As the workflow's rule does it."""
-        from segpipe.train.loop import train_model
+        from segpipe.train.stage import train_model
 
         overrides = {**self.overrides, "train": {**self.overrides["train"], "epochs": epochs}}
         stage = stage_configs(self.data.config(overrides), [])["train"]

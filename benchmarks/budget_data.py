@@ -13,17 +13,18 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
-from harness import real_data
+from harness import shared
 
-from segpipe.config import Config, canonical_json
-from segpipe.config_file import parse_config
-from segpipe.dataset import gather
-from segpipe.ingest import preprocess_shard
-from segpipe.io.atomic import write_text
-from segpipe.phantom import phantom_arrays
+from segpipe.config import Config
+from segpipe.config.load import parse_config
+from segpipe.config.stages import stage_configs
+from segpipe.dataset.stage import gather
+from segpipe.demo.render import phantom_arrays
+from segpipe.files.atomic import write_text
+from segpipe.files.json_file import canonical_json
+from segpipe.preprocess.stage import preprocess_shard
 from segpipe.preprocess.store import open_store, unpack_bits
 from segpipe.samples.scan import scan
-from segpipe.stages import stage_configs
 
 CLASSES = {"montgomery": ("lung",), "phantoms": ("lung", "heart")}
 PHANTOMS = 60
@@ -90,7 +91,7 @@ def prepare(data: str, size: int, folder: Path) -> Prepared | None:
 
 
 def _write_montgomery(prepared: Prepared) -> int:
-    files = real_data("montgomery-138", "images/*.png")
+    files = shared("montgomery-138", "images/*.png")
     for file in files:
         name = file.name.removeprefix("MCUCXR_")
         _write(prepared, "image", name, cv2.imread(str(file), cv2.IMREAD_GRAYSCALE))

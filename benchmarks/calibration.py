@@ -13,7 +13,7 @@ import torch
 from harness import cpu_seconds
 from monai.networks.nets import UNet
 
-from segpipe.io.atomic import write_text
+from segpipe.files.atomic import write_text
 
 CALIBRATION = 2  # epochs
 
@@ -37,7 +37,7 @@ class Contestant(Protocol):
         """Train from the start, leaving in ``output`` what :meth:`test` needs."""
 
     def test(self, output: Path) -> pd.DataFrame:
-        """Scores of the test images as :func:`segpipe.score.table.score_table` gives them."""
+        """Scores of the test images as :func:`segpipe.score.columns.score_table` gives them."""
 
 
 def calibrate(contestant: Contestant, arguments: argparse.Namespace, folder: Path) -> int:

@@ -9,8 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from harness import print_table
 
-from segpipe.score.bca import bca_intervals, sums_by_patient
-from segpipe.score.intervals import bootstrap_interval, patient_means
+from segpipe.score.intervals import bca_intervals, bootstrap_interval, patient_means, sums_by_patient
 
 Scores = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 

@@ -12,14 +12,11 @@ import torch
 from engine_variants import VARIANTS
 from harness import cpu_seconds
 
-from segpipe.model.device import choose_precision, fix_arithmetic
-from segpipe.model.inputs import to_input
-from segpipe.model.networks import build_network
-from segpipe.phantom import phantom_arrays
-from segpipe.predict.engines import Setting
-from segpipe.predict.engines.choose import ENGINES
-from segpipe.predict.engines.eager import Eager
-from segpipe.predict.engines.parity import parity
+from segpipe.demo.render import phantom_arrays
+from segpipe.models.device import choose_precision, fix_arithmetic, to_input
+from segpipe.models.networks.registry import build_network
+from segpipe.predict.engines.choose import ENGINES, parity
+from segpipe.predict.engines.torch_engine import Eager, Setting
 
 NETWORKS = {
     "subpixel_unet": ("subpixel_unet", {}),

@@ -4,12 +4,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segpipe.predict.engines.eager import Eager
-from segpipe.predict.engines.engine import Engine, Logits
-from segpipe.predict.engines.on_onnxruntime import OnnxRuntime
-from segpipe.predict.engines.on_onnxruntime import _converted as as_onnx
-from segpipe.predict.engines.on_openvino import OpenVino, import_openvino
-from segpipe.predict.engines.on_openvino import _converted as as_openvino
+from segpipe.predict.engines.onnx_engine import OnnxRuntime
+from segpipe.predict.engines.onnx_engine import _converted as as_onnx
+from segpipe.predict.engines.openvino_engine import OpenVino, import_openvino
+from segpipe.predict.engines.openvino_engine import _converted as as_openvino
+from segpipe.predict.engines.torch_engine import Eager, Engine, Logits
 
 
 class Shared(Eager):

@@ -17,7 +17,7 @@ from engine_process import NETWORKS, Runner, Task
 from engine_variants import VARIANTS
 from harness import print_machine, print_table
 
-from segpipe.installed import NEEDED, not_installed
+from segpipe.config.stages import NEEDED, not_installed
 from segpipe.predict.engines.choose import ENGINES
 
 COLUMNS = [

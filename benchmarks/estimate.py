@@ -16,9 +16,9 @@ import torch
 from harness import print_table
 from torch.utils.flop_counter import FlopCounterMode
 
-from segpipe.config_file import load_config
-from segpipe.model.networks import parameter_count
-from segpipe.model.weights import network_of
+from segpipe.config.load import load_config
+from segpipe.models.networks.registry import parameter_count
+from segpipe.models.weights import network_of
 
 # Dense half precision with float32 accumulation in TFLOP/s, GB/s and GiB of memory, as the makers' data sheets say.
 GPUS = {

@@ -15,16 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hostile
-from harness import PROJECT, print_machine, print_table, real_data
+from harness import PROJECT, print_machine, print_table, shared
 
 sys.path.insert(0, str(PROJECT))
 
-from segpipe import ingest
 from segpipe.errors import ImageError
-from segpipe.io.masks.reference import read_reference
-from segpipe.isolation import Limits, Lost, isolated_map
+from segpipe.masks.reference import read_reference
+from segpipe.pool.isolated import isolated_map
+from segpipe.pool.worker import Limits, Lost
+from segpipe.preprocess import stage as ingest
 from tests.properties.mutants import mutant, valid_files
-from tests.unit.io.pictures import SECRET
+from tests.unit.images.pictures import SECRET
 
 CPU_SECONDS = 20
 LEAK = re.compile(rf"{SECRET}|Traceback|\n")
@@ -46,7 +47,7 @@ def files_to_damage(real: bool) -> dict[str, bytes]:
     """Names and contents; real files up to 20 MB."""
     files = valid_files()
     if real:
-        paths = [path for pattern in REAL for path in real_data(*pattern.split("/", 1)) if path.is_file()]
+        paths = [path for pattern in REAL for path in shared(*pattern.split("/", 1)) if path.is_file()]
         files |= {str(Path(*path.parts[-2:])): path.read_bytes() for path in paths if path.stat().st_size < 20e6}
     return files
 

@@ -20,10 +20,11 @@ from growth_tables import config_of, make_files, make_predictions, make_stores, 
 from harness import print_machine, print_table
 from processes import Cost, call
 
-from segpipe.config import Config, canonical_json
-from segpipe.io.mask_store import Layout
-from segpipe.io.mask_store.folder import Folder
-from segpipe.io.predictions import mask_form
+from segpipe.config import Config
+from segpipe.files.json_file import canonical_json
+from segpipe.masks.encode import mask_form
+from segpipe.masks.store.journal import Layout
+from segpipe.masks.store.place import Folder
 from segpipe.preprocess.store import FILES
 from segpipe.report.cases import choose_cases
 

@@ -13,18 +13,17 @@ import numpy as np
 import pandas as pd
 
 from segpipe.config import Config
-from segpipe.config_file import parse_config
-from segpipe.ingest import preprocess_shard
-from segpipe.io.predictions import mask_form
-from segpipe.phantom import phantom_arrays
+from segpipe.config.load import parse_config
+from segpipe.config.stages import PreprocessStage, ScoreStage, load_stage
+from segpipe.demo.render import phantom_arrays
+from segpipe.masks.encode import mask_form
 from segpipe.preprocess.quality import THUMBNAIL, perceptual_hash
+from segpipe.preprocess.stage import preprocess_shard
 from segpipe.preprocess.store import FILES, write_table
 from segpipe.samples.scan import scan
 from segpipe.samples.shards import read_table
-from segpipe.score.counts import COUNTS
-from segpipe.score.measure import measured_columns
-from segpipe.score.table import score_table
-from segpipe.stages import PreprocessStage, ScoreStage, load_stage
+from segpipe.score.columns import measured_columns, score_table
+from segpipe.score.overlap import COUNTS
 
 PER_FOLDER, COPIES, UNREADABLE, UNLABELLED = 1000, 50, 100, 10  # every 50th is a copy, ...
 SIDE = 1024  # rows and columns of the originals

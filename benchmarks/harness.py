@@ -15,7 +15,7 @@ import psutil
 PROJECT = Path(__file__).resolve().parents[1]
 
 
-def real_data(folder: str, pattern: str) -> list[Path]:
+def shared(folder: str, pattern: str) -> list[Path]:
     """Files of the shared development data (SEGPIPE_SHARED, default ``../shared``); empty where it is missing."""
     shared = Path(os.environ.get("SEGPIPE_SHARED", PROJECT.parent / "shared"))
     return sorted((shared / "data" / folder).glob(pattern))

@@ -14,16 +14,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import PROJECT, print_machine, print_table, real_data
+from harness import PROJECT, print_machine, print_table, shared
 
 sys.path.insert(0, str(PROJECT))
 
-from segpipe import ingest
-from segpipe.config_file import parse_config
-from segpipe.isolation import Limits, Lost, isolated_map
+from segpipe.config.load import parse_config
+from segpipe.config.stages import PreprocessStage, stage_configs
+from segpipe.pool.isolated import isolated_map
+from segpipe.pool.worker import Limits, Lost
+from segpipe.preprocess import stage as ingest
 from segpipe.samples.sample import Sample
-from segpipe.stages import PreprocessStage, stage_configs
-from tests.unit.io.hostile_files import HOSTILE
+from tests.unit.images.hostile_files import HOSTILE
 
 GOAL_S, GOAL_MB = 2.0, 500.0
 WARM_UP = 3  # files read first and not counted: importing readers is nobody's fault
@@ -77,7 +78,7 @@ def collect(folder: Path) -> list[str]:
     """Put all files into one folder; their names in order, grouped."""
     names = []
     for kind in ("dicom", "png"):
-        for path in real_data(f"hostile/{kind}", "*"):
+        for path in shared(f"hostile/{kind}", "*"):
             names.append(f"shared {kind}/{path.name}")
             _write(folder / names[-1], path.read_bytes())
     for name, make in HOSTILE.items():

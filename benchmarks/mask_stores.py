@@ -17,16 +17,18 @@ from statistics import median
 import cv2
 import numpy as np
 import torch
-from harness import print_machine, print_table, real_data
+from harness import print_machine, print_table, shared
 
 from segpipe.config import Dicom, Predict, Preprocess
-from segpipe.io.mask_store import Entry, Layout, MaskReader, MaskStore, Place
-from segpipe.model.card import ModelCard
-from segpipe.model.networks import build_network
-from segpipe.model.weights import save_model
-from segpipe.phantom import phantom_arrays
-from segpipe.predict.ahead import ReadAhead
+from segpipe.demo.render import phantom_arrays
+from segpipe.masks.store.journal import Entry, Layout
+from segpipe.masks.store.place import Place
+from segpipe.masks.store.store import MaskReader, MaskStore
+from segpipe.models.card import ModelCard
+from segpipe.models.networks.registry import build_network
+from segpipe.models.weights import save_model
 from segpipe.predict.ensemble import Ensemble
+from segpipe.predict.prefetch import ReadAhead
 from segpipe.predict.writer import BATCHES_AHEAD, MaskWriter, Picture
 from segpipe.preprocess.geometry import plan_fit
 
@@ -36,7 +38,7 @@ KINDS = ("files", "archive", "rle")
 
 def squares(count: int) -> list[np.ndarray]:
     """Smooth probabilities of lungs, float32 (512, 512)."""
-    real = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in real_data("montgomery-138/masks", "*.png")[:count]]
+    real = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in shared("montgomery-138/masks", "*.png")[:count]]
     masks = real or [phantom_arrays(seed, (SIZE, SIZE))[1]["lung"] * 255 for seed in range(count)]
     return [cv2.GaussianBlur(cv2.resize(mask, (SIZE, SIZE)), (0, 0), 2).astype(np.float32) / 255 for mask in masks]
 

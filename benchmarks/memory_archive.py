@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 
 from segpipe.config import Config
-from segpipe.config_file import parse_config
-from segpipe.model.card import ModelCard, read_card
-from segpipe.model.weights import network_of, save_model
-from segpipe.phantom import phantom_arrays
+from segpipe.config.load import parse_config
+from segpipe.demo.render import phantom_arrays
+from segpipe.models.card import ModelCard, read_card
+from segpipe.models.weights import network_of, save_model
 from segpipe.samples.scan import scan
 
 CLASSES = {"lung": None}

@@ -20,8 +20,8 @@ from monai.metrics import DiceMetric
 from monai.networks.nets import UNet
 from monai.utils import set_determinism
 
-from segpipe.score.counts import confusion_counts
-from segpipe.score.table import score_table
+from segpipe.score.columns import score_table
+from segpipe.score.overlap import confusion_counts
 from segpipe.train.seeds import draw_seed
 
 KEYS = ("image", "mask")

@@ -16,10 +16,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 from commands import Cost, adopt_orphans, run
-from harness import print_machine, print_table, real_data
+from harness import print_machine, print_table, shared
 
-from segpipe.config_file import parse_config
-from segpipe.phantom import phantom_arrays
+from segpipe.config.load import parse_config
+from segpipe.demo.render import phantom_arrays
 from segpipe.preprocess.store import FILES
 from segpipe.samples.scan import scan
 
@@ -28,7 +28,7 @@ SIDE = 1024
 
 def make_archive(folder: Path, images: int) -> None:
     """``data/image`` and ``data/mask``."""
-    sources = real_data("nih-25-unlabelled", "*.png") or make_phantoms(folder / "sources")
+    sources = shared("nih-25-unlabelled", "*.png") or make_phantoms(folder / "sources")
     truth = phantom_arrays(0, (SIDE, SIDE))[1]["lung"].astype(np.uint8)
     for kind in ("image", "mask"):
         (folder / "data" / kind).mkdir(parents=True)

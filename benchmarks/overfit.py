@@ -16,18 +16,18 @@ import numpy as np
 import pandas as pd
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command sets it, before torch is imported
-from harness import print_machine, print_table, real_data
+from harness import print_machine, print_table, shared
 
-from segpipe.config_file import parse_config
-from segpipe.model.device import fix_arithmetic
-from segpipe.phantom import phantom_arrays
+from segpipe.config.load import parse_config
+from segpipe.config.stages import TrainStage, stage_configs
+from segpipe.demo.render import phantom_arrays
+from segpipe.models.device import fix_arithmetic
 from segpipe.preprocess.store import pack_bits, stack_writer, write_table
-from segpipe.stages import TrainStage, stage_configs
+from segpipe.train.data import Feed
 from segpipe.train.distributed import join
-from segpipe.train.feed import Feed
-from segpipe.train.learner import Learner
-from segpipe.train.schedule import learning_rate
-from segpipe.train.validate import validation_miou
+from segpipe.train.seeds import learning_rate
+from segpipe.train.step import Learner
+from segpipe.train.validation import validation_miou
 
 IMAGES = 8
 WANTED = 0.98
@@ -35,7 +35,7 @@ WANTED = 0.98
 
 def pictures(size: int) -> tuple[str, list[tuple[np.ndarray, np.ndarray]]]:
     """What they are, and eight squares: grey values in [0, 1] and masks (classes, size, size)."""
-    files = real_data("montgomery-138", "images/*.png")[:: 138 // IMAGES][:IMAGES]
+    files = shared("montgomery-138", "images/*.png")[:: 138 // IMAGES][:IMAGES]
     if not files:
         both = [phantom_arrays(number, (size, size)) for number in range(IMAGES)]
         return "phantoms", [(np.clip(image, 0, 1), np.stack([mask["lung"]])) for image, mask in both]

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from harness import print_machine, print_table, real_data
+from harness import print_machine, print_table, shared
 
-from segpipe.io.predictions import encode_png
-from segpipe.phantom import phantom_arrays
+from segpipe.demo.render import phantom_arrays
+from segpipe.masks.encode import encode_png
 
 Encode = Callable[[np.ndarray], bytes]
 STRATEGIES = {
@@ -95,7 +95,7 @@ def main() -> None:
     count = parser.parse_args().masks
     cv2.setNumThreads(1)
     print_machine("opencv-python-headless", "numpy")
-    real = real_data("montgomery-138/masks", "*.png")[:count]
+    real = shared("montgomery-138/masks", "*.png")[:count]
     if real:
         pictures = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in real]
         print(f"{len(real)} lungs of Montgomery, {pictures[0].shape[0]}x{pictures[0].shape[1]} and alike\n")

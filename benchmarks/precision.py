@@ -14,11 +14,10 @@ import pandas as pd
 from harness import print_machine, print_table
 
 from segpipe.config import Predict
-from segpipe.model.card import pictures_wanted, read_card
+from segpipe.models.card import pictures_wanted, read_card
 from segpipe.predict.ensemble import Ensemble
 from segpipe.preprocess.store import open_store, pack_bits
-from segpipe.score.counts import counts_from_bits
-from segpipe.score.overlap import miou
+from segpipe.score.overlap import counts_from_bits, miou
 
 COLUMNS = ["engine", "MIoU", "change", "largest change of an image", "pixels that differ", "ms per image, wall"]
 WAYS = [("torch", "float32"), ("openvino", "float32"), ("torch", "bfloat16"), ("openvino", "bfloat16")]

@@ -14,10 +14,10 @@ from subprocess import check_output
 import cv2
 import numpy as np
 from commands import Cost, run
-from harness import real_data
+from harness import shared
 from predict_model import SEGPIPE, archive_config, shard_commands
 
-from segpipe.phantom import phantom_arrays
+from segpipe.demo.render import phantom_arrays
 
 HERE = Path(__file__).parent
 QUIET = {"OMP_WAIT_POLICY": "PASSIVE"}  # as segpipe sets it: waiting threads sleep
@@ -61,7 +61,7 @@ def make_folder(folder: Path, images: int) -> None:
     originals = folder.parent / "originals"
     if not originals.exists():
         originals.mkdir()
-        for path in real_data("nih-25-unlabelled", "*.png"):
+        for path in shared("nih-25-unlabelled", "*.png"):
             shutil.copy(path, originals)
         if not any(originals.iterdir()):
             print("No shared data (SEGPIPE_SHARED): phantoms instead, which compress otherwise than radiographs.\n")

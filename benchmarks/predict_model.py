@@ -9,9 +9,9 @@ import numpy as np
 from commands import run
 
 from segpipe.config import Config
-from segpipe.config_file import parse_config
-from segpipe.model.card import read_card
-from segpipe.phantom import phantom_arrays
+from segpipe.config.load import parse_config
+from segpipe.demo.render import phantom_arrays
+from segpipe.models.card import read_card
 from segpipe.samples.scan import scan
 
 SEGPIPE = Path(sys.executable).with_name("segpipe")

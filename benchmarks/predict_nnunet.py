@@ -90,7 +90,7 @@ def what_it_does(model: Path) -> str:
 
 
 def _write_phantoms(folder: Path, images: int, size: int) -> None:
-    from segpipe.phantom import phantom_arrays
+    from segpipe.demo.render import phantom_arrays
 
     for part in ("imagesTr", "labelsTr"):
         (folder / part).mkdir(parents=True)

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from segpipe.model.card import read_card
-from segpipe.model.weights import load_model
+from segpipe.models.card import read_card
+from segpipe.models.weights import load_model
 
 
 def load(arguments: argparse.Namespace) -> tuple[nn.Module, int, tuple[float, float]]:

@@ -26,26 +26,26 @@ from predict_contestants import make_folder
 from predict_model import archive_config, phantom_model, shard_commands
 
 from segpipe.config import Config
-from segpipe.ingest import read_sample
+from segpipe.config.stages import PredictStage, PreprocessStage, stage_configs
 from segpipe.predict.shard import predict_shard
+from segpipe.preprocess.stage import read_sample
+from segpipe.preprocess.transforms import preprocessing
 from segpipe.samples.shards import read_table
-from segpipe.stages import PredictStage, PreprocessStage, stage_configs
-from segpipe.transforms import preprocessing
 
 PARTS = {
     "hash the picture, look for its mask": ("segpipe.predict.shard:Predictor._recipe",),
     "read the picture from the store": ("segpipe.predict.shard:Predictor._picture",),
-    "wait for the reader": ("segpipe.predict.ahead:ReadAhead.__next__",),
+    "wait for the reader": ("segpipe.predict.prefetch:ReadAhead.__next__",),
     "network": ("segpipe.predict.ensemble:Ensemble.probabilities",),
-    "restore the original size": ("segpipe.transforms:RestoreGeometryd.__call__",),
+    "restore the original size": ("segpipe.preprocess.transforms:RestoreGeometryd.__call__",),
     "threshold and tidy": (
-        "segpipe.predict.masks:ProbabilityToMaskd.__call__",
-        "segpipe.predict.masks:CleanMaskd.__call__",
+        "segpipe.predict.postprocess:ProbabilityToMaskd.__call__",
+        "segpipe.predict.postprocess:CleanMaskd.__call__",
     ),
-    "encode the PNG": ("segpipe.io.mask_store.layout:Layout.encode",),
-    "write the file": ("segpipe.io.mask_store.store:MaskStore.save",),
-    "write the journal": ("segpipe.io.mask_store.store:MaskStore.commit",),
-    "wait for the writers": ("segpipe.predict.behind:WriteBehind._result",),
+    "encode the PNG": ("segpipe.masks.store.journal:Layout.encode",),
+    "write the file": ("segpipe.masks.store.store:MaskStore.save",),
+    "write the journal": ("segpipe.masks.store.store:MaskStore.commit",),
+    "wait for the writers": ("segpipe.predict.prefetch:WriteBehind._result",),
 }
 DECODE = "decode and fit (segpipe preprocess)"
 MILLION = 1_000_000

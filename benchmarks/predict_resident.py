@@ -10,10 +10,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command sets it, b
 import torch
 
 from segpipe.config import Predict
-from segpipe.model.card import read_card
-from segpipe.model.device import fix_arithmetic
-from segpipe.model.weights import load_model
-from segpipe.predict.engines import choose_engine
+from segpipe.models.card import read_card
+from segpipe.models.device import fix_arithmetic
+from segpipe.models.weights import load_model
+from segpipe.predict.engines.choose import choose_engine
 
 
 def main() -> None:

@@ -14,18 +14,18 @@ import cv2
 import numpy as np
 import pydicom
 import torch
-from harness import interleaved, print_machine, print_table, ratio_rows, real_data
+from harness import interleaved, print_machine, print_table, ratio_rows, shared
 from preprocess_peers import Step, peers
 from preprocess_workers import workers_table
 
 from segpipe.config import Dicom, Preprocess
-from segpipe.config_file import parse_config
-from segpipe.ingest import read_sample
-from segpipe.io.radiograph import read_radiograph
-from segpipe.phantom import phantom_arrays
+from segpipe.config.load import parse_config
+from segpipe.config.stages import PreprocessStage, stage_configs
+from segpipe.demo.render import phantom_arrays
+from segpipe.images.read import read_radiograph
+from segpipe.preprocess.stage import read_sample
+from segpipe.preprocess.transforms import preprocessing
 from segpipe.samples.sample import Sample
-from segpipe.stages import PreprocessStage, stage_configs
-from segpipe.transforms import preprocessing
 
 SIZE = 512
 GOAL, PEER_GOAL = 1.2, 3.0  # times bare decode at most; times as fast as MONAI at least
@@ -114,13 +114,13 @@ def main() -> None:
     warnings.simplefilter("ignore")  # pydicom's remarks on odd files
     print_machine("monai", "numpy", "opencv-python-headless", "pydicom", "torch")
     with tempfile.TemporaryDirectory() as folder:
-        pngs = real_data("nih-25-unlabelled", "*.png")
+        pngs = shared("nih-25-unlabelled", "*.png")
         if not pngs:
             print("No shared data (SEGPIPE_SHARED): phantoms instead, which compress otherwise than radiographs.\n")
         pngs = pngs or phantom_pngs(Path(folder), 8)
         png_table(pngs, arguments.repeats, Path(folder), arguments.nnunet_model)
         workers_table(pngs, arguments.worker_images, arguments.worker_repeats, Path(folder))
-    dicoms = real_data("radiographs-dicom", "*.dcm")
+    dicoms = shared("radiographs-dicom", "*.dcm")
     if dicoms:
         dicom_table(dicoms, arguments.repeats)
     else:

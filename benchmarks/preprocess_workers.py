@@ -12,7 +12,7 @@ from harness import print_table
 from predict_model import SEGPIPE
 
 from segpipe.config import Config
-from segpipe.config_file import parse_config
+from segpipe.config.load import parse_config
 from segpipe.samples.scan import scan
 
 GOAL = 1.8

@@ -7,11 +7,11 @@ import cv2
 import imagecodecs
 import numpy as np
 import pydicom
-from harness import real_data
+from harness import shared
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
-from segpipe.phantom import phantom_arrays
+from segpipe.demo.render import phantom_arrays
 
 SHAPE = (2048, 1792)
 BITS = 12
@@ -42,7 +42,7 @@ def noisy_phantom(seed: int, bits: int, shape: tuple[int, int] = SHAPE) -> np.nd
 
 def png_files(folder: Path) -> list[Path]:
     """8-bit 1024 x 1024 radiographs."""
-    found = real_data("nih-25-unlabelled", "*.png")[:8]
+    found = shared("nih-25-unlabelled", "*.png")[:8]
     return found or [_written(folder / f"{seed}.png", noisy_phantom(seed, 8, (1024, 1024))) for seed in range(4)]
 
 
@@ -58,7 +58,7 @@ def jpeg_files(folder: Path) -> list[Path]:
 
 def dicom_files(folder: Path, name: str) -> list[Path]:
     """The radiograph of this name, or a phantom in its transfer syntax."""
-    return real_data("radiographs-dicom", f"{name}.dcm") or [_dicom_phantom(folder / f"{name}.dcm", SYNTAXES[name])]
+    return shared("radiographs-dicom", f"{name}.dcm") or [_dicom_phantom(folder / f"{name}.dcm", SYNTAXES[name])]
 
 
 def _written(path: Path, pixels: np.ndarray) -> Path:

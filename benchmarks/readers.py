@@ -21,9 +21,9 @@ from harness import interleaved, print_machine, print_table
 from reader_peers import SIZE, Reader, bare_decoders, monai_pipeline, plain_loop, shrink, torchxrayvision_reader
 
 from segpipe.config import Dicom, Preprocess, Raster
-from segpipe.io.radiograph import read_radiograph
-from segpipe.isolation.allocator import keep_freed_memory
-from segpipe.transforms import preprocessing
+from segpipe.images.read import read_radiograph
+from segpipe.pool.worker import keep_freed_memory
+from segpipe.preprocess.transforms import preprocessing
 
 GOAL = 1.2
 AUTO = {"dicom": Dicom(j2k_resolution="auto"), "raster": Raster(jpeg_resolution="auto")}

@@ -12,16 +12,15 @@ import numpy as np
 import pandas as pd
 
 from segpipe.config import Score
-from segpipe.phantom import phantom_arrays
+from segpipe.config.stages import ReportStage
+from segpipe.demo.render import phantom_arrays
 from segpipe.report.columns import report_columns
-from segpipe.report.html.page import page
-from segpipe.report.html.run_facts import read_facts
-from segpipe.report.html.shown import choose_shown, draw
+from segpipe.report.page.cases import choose_shown, draw
+from segpipe.report.page.page import page
+from segpipe.report.page.run_facts import read_facts
 from segpipe.report.table import build_report
-from segpipe.score.aggregate import summarise
-from segpipe.score.measure import measured_columns
-from segpipe.score.table import score_table
-from segpipe.stages import ReportStage
+from segpipe.score.columns import measured_columns, score_table
+from segpipe.score.summary import summarise
 
 CLASSES = ["lung", "heart"]
 SIZE = 512

@@ -9,10 +9,9 @@ import pandas as pd
 from harness import print_machine, print_table
 
 from segpipe.config import Score
-from segpipe.score.aggregate import summarise
+from segpipe.score.columns import measured_columns, score_table
 from segpipe.score.groups import group_table
-from segpipe.score.measure import measured_columns
-from segpipe.score.table import score_table
+from segpipe.score.summary import summarise
 
 
 def report(images: int, classes: list[str], score: Score) -> pd.DataFrame:

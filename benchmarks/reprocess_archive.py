@@ -8,11 +8,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from segpipe.config import Config, canonical_json
-from segpipe.config_file import parse_config
-from segpipe.io.atomic import write_text
-from segpipe.model.card import ModelCard
-from segpipe.phantom import phantom_arrays
+from segpipe.config import Config
+from segpipe.config.load import parse_config
+from segpipe.demo.render import phantom_arrays
+from segpipe.files.atomic import write_text
+from segpipe.files.json_file import canonical_json
+from segpipe.models.card import ModelCard
 
 SOURCES = 256  # a file takes 65,000 hard links on ext4
 PER_FOLDER = 1000

@@ -17,7 +17,7 @@ import imagecodecs
 import numpy as np
 import pandas as pd
 import yaml
-from harness import PROJECT, print_machine, print_table, real_data
+from harness import PROJECT, print_machine, print_table, shared
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ComputedRadiographyImageStorage, JPEG2000Lossless, generate_uid
@@ -49,7 +49,7 @@ def make_archive(kind: str, root: Path) -> None:
     """Images of one kind beside hard copies of the masks."""
     for folder in ("images", "masks"):
         (root / folder).mkdir(parents=True)
-    for path in real_data("montgomery-138", "images/*.png"):
+    for path in shared("montgomery-138", "images/*.png"):
         picture = imagecodecs.imread(str(path))
         data = j2k_file(picture) if kind == "j2k" else imagecodecs.jpeg8_encode(picture, level=90)
         (root / "images" / path.with_suffix(SUFFIX[kind]).name).write_bytes(data)
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=28)
     parser.add_argument("--cores", type=int, default=2)
     arguments = parser.parse_args()
-    if not real_data("montgomery-138", "images/*.png"):
+    if not shared("montgomery-138", "images/*.png"):
         sys.exit("no montgomery-138 below SEGPIPE_SHARED (default ../shared)")
     print_machine("torch", "imagecodecs", "opencv-python-headless")
     with tempfile.TemporaryDirectory() as temporary:

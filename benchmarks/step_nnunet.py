@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from step_peers import CLASSES, Setting
 
-from segpipe.model.networks import parameter_count
+from segpipe.models.networks.registry import parameter_count
 from segpipe.preprocess.store import open_store
 
 

@@ -16,14 +16,14 @@ from monai.data import CacheDataset, DataLoader
 from monai.losses import DiceLoss
 from monai.networks.nets import UNet
 
-from segpipe.config_file import parse_config
-from segpipe.model.device import fix_arithmetic
-from segpipe.model.networks import parameter_count
+from segpipe.config.load import parse_config
+from segpipe.config.stages import TrainStage, stage_configs
+from segpipe.models.device import fix_arithmetic
+from segpipe.models.networks.registry import parameter_count
 from segpipe.preprocess.store import open_store, unpack_bits
-from segpipe.stages import TrainStage, stage_configs
+from segpipe.train.data import Feed
 from segpipe.train.distributed import Team
-from segpipe.train.feed import Feed
-from segpipe.train.learner import Learner
+from segpipe.train.step import Learner
 
 CLASSES = ("lung", "heart")
 

@@ -29,9 +29,9 @@ from step_peers import CLASSES, Contestant, MonaiLoop, MonaiTutorial, Segpipe, S
 from step_process import Round, Runner
 
 from segpipe.config import Model
-from segpipe.model.device import choose_device
-from segpipe.model.networks import NETWORKS
-from segpipe.phantom import phantom_arrays
+from segpipe.demo.render import phantom_arrays
+from segpipe.models.device import choose_device
+from segpipe.models.networks.registry import NETWORKS
 from segpipe.preprocess.store import pack_bits, stack_writer, write_table
 
 # At most 145 GFLOP for a step of two pictures of 512 x 512, forward and backward; the others take 190 to 2,400.

@@ -1,6 +1,6 @@
 """``python -m segpipe``."""
 
-from segpipe.cli import main
+from segpipe.commands.app import main
 
 if __name__ == "__main__":
     main()

@@ -9,14 +9,12 @@ import pandas as pd
 import torch
 
 from segpipe.config import Predict
+from segpipe.config.stages import CompareStage
+from segpipe.config.variants import model_name
 from segpipe.log import logger
-from segpipe.model.device import choose_device, fix_arithmetic
-from segpipe.model.inputs import to_input
-from segpipe.model.weights import load_model
-from segpipe.predict.engines import choose_engine
-from segpipe.predict.engines.batch_size import ON_A_CPU
-from segpipe.stages import CompareStage
-from segpipe.trials import model_name
+from segpipe.models.device import choose_device, fix_arithmetic, to_input
+from segpipe.models.weights import load_model
+from segpipe.predict.engines.choose import ON_A_CPU, choose_engine
 
 RUNS, SECONDS = 5, 2.0  # forward passes that are timed; fewer once they took this long
 

@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from segpipe.io.atomic import atomic_path
-from segpipe.stages import CompareStage
+from segpipe.config.stages import CompareStage
+from segpipe.files.atomic import atomic_path
 
 # Okabe and Ito's palette, for all kinds of colour vision.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from segpipe.config.stages import CompareStage
+from segpipe.config.variants import repeat_folder
 from segpipe.errors import InputError
 from segpipe.log import logger
+from segpipe.score.columns import BACKGROUND
 from segpipe.score.intervals import patient_means
-from segpipe.score.table import BACKGROUND
-from segpipe.stages import CompareStage
-from segpipe.trials import repeat_folder
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from segpipe.compare.cost import measure, times_table
 from segpipe.compare.picture import write_picture
 from segpipe.compare.scores import read_scores
 from segpipe.compare.tables import comparison_table, pairs_table, seeds_table
+from segpipe.config.stages import CompareStage
+from segpipe.files.table import write_csv
 from segpipe.log import logger
-from segpipe.report.table import write_report
-from segpipe.stages import CompareStage
 
 
 def write_comparison(stage: CompareStage, results: Path, shards: Sequence[str]) -> None:
@@ -23,10 +23,10 @@ def write_comparison(stage: CompareStage, results: Path, shards: Sequence[str]) 
     costs = [measure(folder, stage.size, stage.predict) for folder in models]
     table = comparison_table(stage, scores, [cost.parameters for cost in costs])
     seeds = seeds_table(stage, scores)
-    write_report(table, results / "comparison.csv")
-    write_report(seeds, results / "comparison-seeds.csv")
-    write_report(pairs_table(stage, scores), results / "comparison-pairs.csv")
-    write_report(times_table(stage, results, costs), results / "comparison-times.csv")
+    write_csv(table, results / "comparison.csv")
+    write_csv(seeds, results / "comparison-seeds.csv")
+    write_csv(pairs_table(stage, scores), results / "comparison-pairs.csv")
+    write_csv(times_table(stage, results, costs), results / "comparison-times.csv")
     write_picture(stage, table, seeds, results / "comparison.png")
     for row in table.itertuples():
         logger.info("%s: MIoU %.3f (%.3f to %.3f)", row.variant, row.miou, row.miou_low, row.miou_high)

@@ -1,17 +1,16 @@
 """The configuration: pydantic models that are its defaults, validation, schema and documentation.
 
 A config file is YAML; an unknown key is an error. Sections are read by one stage each, so that
-changing a section re-runs only the stages that use it (:mod:`segpipe.stages`).
+changing a section re-runs only the stages that use it (:mod:`segpipe.config.stages`).
 """
 
-from segpipe.config.checks import Checks
 from segpipe.config.data import Classes, ClassName, ClassValues, Data, LabelTexts, PixelValues
 from segpipe.config.learning import Compare, Folds, Model, Network, Train
 from segpipe.config.pixels import Dicom, Preprocess, Raster
-from segpipe.config.results import Code, Export, Predict, Report, Score
+from segpipe.config.results import Checks, Code, Export, Predict, Report, Score
 from segpipe.config.run import Config
 from segpipe.config.section import MonaiTransform, Section
-from segpipe.config.text import canonical_json
+from segpipe.files.json_file import canonical_json
 
 __all__ = [
     "Checks",

@@ -33,7 +33,9 @@ class Folds(Section):
 class Model(Section):
     """The network, and weights to apply or to start from."""
 
-    network: str = Field("subpixel_unet", description="name in segpipe.model.networks; `segpipe doctor` lists them")
+    network: str = Field(
+        "subpixel_unet", description="name in segpipe.models.networks.registry; `segpipe doctor` lists them"
+    )
     options: dict[str, Any] = Field({}, description="the network's own arguments, such as channels")
     weights: list[Path] = Field(
         [],
@@ -122,7 +124,7 @@ class Train(Section):
 class Network(Section):
     """One of the networks to compare."""
 
-    network: str = Field(description="name in segpipe.model.networks")
+    network: str = Field(description="name in segpipe.models.networks.registry")
     options: dict[str, Any] = Field({}, description="the network's own arguments")
 
 

@@ -5,13 +5,11 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from segpipe.config.checks import Checks
-from segpipe.config.data import MAX_CLASSES, ClassName, ClassValues, Data, LabelTexts, PixelValues
+from segpipe.config.data import MAX_CLASSES, ClassName, ClassValues, Data, LabelTexts, PixelValues, lone_sides
 from segpipe.config.learning import Compare, Folds, Model, Train
 from segpipe.config.pixels import Dicom, Preprocess, Raster
-from segpipe.config.results import Export, Predict, Report, Score
+from segpipe.config.results import Checks, Export, Predict, Report, Score
 from segpipe.config.section import Section
-from segpipe.config.sides import lone_sides
 
 
 class Config(Section):

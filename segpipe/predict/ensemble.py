@@ -1,9 +1,6 @@
-"""Pictures through one or several models, whose mean probability decides.
+"""Pictures through one or several models, whose mean probability decides."""
 
-Before :class:`Ensemble` are pictures as the store holds them, behind it probabilities in the network's square. What
-computes the networks is an engine's business (:mod:`segpipe.predict.engines`).
-"""
-
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -15,26 +12,70 @@ import torch
 from torch import Tensor
 
 from segpipe.config import ClassValues, Dicom, Predict, Preprocess
-from segpipe.config.sides import lone_sides, pairs_by_name, swapped_order
-from segpipe.errors import ConfigError
+from segpipe.config.data import lone_sides, pairs_by_name, swapped_order
+from segpipe.errors import ConfigError, InputError
 from segpipe.log import logger
-from segpipe.model.card import check_contract, pictures_seen, read_card
-from segpipe.model.device import choose_device, fix_arithmetic
-from segpipe.model.inputs import to_input
-from segpipe.model.versions import versions
-from segpipe.model.weights import load_model, weights_hash
-from segpipe.predict.engines import Logits, choose_engine
-from segpipe.predict.engines.batch_size import choose_batch_size
-from segpipe.predict.engines.eager import Eager
-from segpipe.predict.engines.parity import check_parity, parity
-from segpipe.score.quality import disagreement
+from segpipe.models.card import check_contract, pictures_seen, read_card
+from segpipe.models.device import choose_device, fix_arithmetic, to_input
+from segpipe.models.weights import load_model, versions, weights_hash
+from segpipe.predict.engines.choose import check_parity, choose_batch_size, choose_engine, parity
+from segpipe.predict.engines.torch_engine import Eager, Logits
+from segpipe.score.calibration import disagreement
+
+# Which models are meant, and what they are called in tables.
+
+CARD = "model.json"
+
+
+def by_name(folders: Sequence[Path]) -> dict[str, Path]:
+    """Model folders by the shortest ends of their paths that differ: fold0 and fold1, or a/fold0 and b/fold0.
+
+    Names go into tables, so they tell no more of a path than they must.
+
+    Raises:
+        ConfigError: a folder is there twice.
+    """
+    paths = [Path(os.path.normpath(folder.absolute())) for folder in folders]
+    if len(set(paths)) < len(paths):
+        twice = next(path for path in paths if paths.count(path) > 1)
+        raise ConfigError(f"The model {twice} is given twice, so that it would count double in the mean. Name it once.")
+    for depth in range(1, max((len(path.parts) for path in paths), default=0) + 1):
+        names = ["/".join(path.parts[-depth:]) for path in paths]
+        if len(set(names)) == len(names):
+            return dict(zip(names, folders, strict=True))
+    return {}
+
+
+def find_models(place: Path) -> list[Path]:
+    """The model folders that ``place`` means: one itself, an exported bundle, or a run's models.
+
+    Raises:
+        InputError: there is none.
+    """
+    for folder in (place, place / "models"):  # a model; a bundle, or the results folder of a run
+        if (folder / CARD).exists():
+            return [folder]
+        found = sorted(path.parent for path in folder.glob(f"*/{CARD}"))
+        if found:
+            return found
+    what = "does not exist" if not place.exists() else "holds no model.json, neither itself nor one or two levels below"
+    raise InputError(
+        f"--model {place}: {what}. Give the folder of a trained model (results/<name>/models/fold0), of all models of "
+        "a run (results/<name>/models), or an exported bundle."
+    )
+
+
+# Pictures through one or several models, whose mean probability decides.
+#
+# Before :class:`Ensemble` are pictures as the store holds them, behind it probabilities in the network's square. What
+# computes the networks is an engine's business (:mod:`segpipe.predict.engines`).
 
 
 class Ensemble:
     """Trained models by name, each loaded when it is first needed.
 
     ``disagreements`` has, for each picture of the last :meth:`probabilities` and class, how far the models' masks are
-    from each other (:func:`segpipe.score.quality.disagreement`).
+    from each other (:func:`segpipe.score.calibration.disagreement`).
 
     Classes and pictures are those that ``wanted_by`` names, in a message to somebody whose models differ. ``engine``
     says what computes, in words; ``parity`` has, for each model that an engine other than float32 PyTorch computed,
@@ -184,7 +225,7 @@ def _mean(found: Sequence[Tensor]) -> np.ndarray:
 
 
 def _disagreements(found: Sequence[Tensor], pictures: int, threshold: float) -> list[list[float]]:
-    """Of each picture and class, between the masks of the networks (:func:`segpipe.score.quality.disagreement`)."""
+    """Of each picture and class, between the masks of the networks (:func:`segpipe.score.calibration.disagreement`)."""
     masks = np.stack([(probability >= threshold).cpu().numpy() for probability in found])
     return [[disagreement(masks[:, n, index]) for index in range(masks.shape[2])] for n in range(pictures)]
 

@@ -1,37 +1,97 @@
-"""`segpipe predict`: files of any kind through trained models, without a workflow.
-
-The same functions as in the workflow read, prepare, predict and write, so the masks have the same pixels.
-"""
+"""`segpipe predict`: files of any kind through trained models, without a workflow."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from pydantic import ValidationError
 
-from segpipe.config import Predict
+from segpipe import __version__
+from segpipe.config import Dicom, Predict, Preprocess, Raster
+from segpipe.config.data import have_label_values
+from segpipe.config.stages import PreprocessStage
 from segpipe.errors import ConfigError, QuarantineError
-from segpipe.ingest import PRELOAD, Reading, image_reader
-from segpipe.io.mask_store import Layout, Place
-from segpipe.io.predictions import have_label_values, mask_form
-from segpipe.io.space import check_space
-from segpipe.io.stamp import file_stamp
-from segpipe.isolation import Limits, isolated_map
+from segpipe.files.space import check_space
+from segpipe.files.stamp import file_stamp
+from segpipe.files.table import write_csv
 from segpipe.log import logger, plain, track
-from segpipe.model.card import ModelCard, pictures_wanted, read_card
-from segpipe.predict.ahead import ReadAhead
-from segpipe.predict.ensemble import Ensemble
-from segpipe.predict.files import find_images, refuse_foreign
-from segpipe.predict.models import by_name, find_models
-from segpipe.predict.reading import LEFT_OUT, Wish, batches, columns, reading_stage
+from segpipe.masks.encode import mask_form
+from segpipe.masks.store.journal import Layout
+from segpipe.masks.store.place import Place
+from segpipe.models.card import ModelCard, pictures_wanted, read_card
+from segpipe.pool.isolated import isolated_map
+from segpipe.pool.worker import Limits, Lost
+from segpipe.predict.ensemble import Ensemble, by_name, find_models
+from segpipe.predict.files import Links, find_images, refuse_foreign
+from segpipe.predict.prefetch import ReadAhead
 from segpipe.predict.writer import BATCHES_AHEAD, MaskWriter, Picture
 from segpipe.preprocess.geometry import Geometry
-from segpipe.report.table import write_report
+from segpipe.preprocess.stage import PRELOAD, Reading, image_reader, quarantined
 from segpipe.samples.sample import Sample
-from segpipe.score.quality import FACTS
+from segpipe.score.calibration import FACTS
+
+# What is asked of `segpipe predict`, and the files on their way to a batch.
+
+LEFT_OUT = {"patient", "patient_source", "site", "fold_wanted", "picture", "content", "perceptual_hash", "thumbnail"}
+"""Of what is known of an image: keys and hashes that serve other stages, and nothing of the patient."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be predicted, by what, and where to."""
+
+    places: Sequence[str]  # folders, files, patterns
+    models: Sequence[Path]
+    output: Path
+    predict: Predict
+    links: Links = "inside"
+    seconds_per_image: int = 120
+    readers: int = 1  # processes that read ahead
+
+
+def reading_stage(root: Path, wish: Wish, preprocess: Preprocess, dicom: Dicom) -> PreprocessStage:
+    """How files are read: as the models want it, and without references."""
+    return PreprocessStage(
+        root=root,
+        classes={},  # no reference masks
+        missing_mask="quarantine",
+        links=wish.links,
+        version=__version__,
+        patient_salt_file=None,
+        patient_salt_stamp="",
+        seconds_per_image=wish.seconds_per_image,
+        dicom=dicom,
+        raster=Raster(),
+        preprocess=preprocess,
+    )
+
+
+def batches(found: Iterable[tuple[Sample, Reading | Lost]], size: int) -> Iterator[list[tuple[Sample, Reading]]]:
+    """As many images at a time as are predicted together; those that cannot be read come along with their reasons."""
+    batch: list[tuple[Sample, Reading]] = []
+    for sample, reading in found:
+        batch.append((sample, Reading(quarantined(sample, reading.reason)) if isinstance(reading, Lost) else reading))
+        if sum(read.image is not None for _, read in batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def columns(sample: Sample, facts: dict[str, Any]) -> dict[str, Any]:
+    """A row of the table: who and what became of it first."""
+    first = {"image_id": sample.image_id, "image": sample.image, "status": "", "reason": ""}
+    made = dict.fromkeys(("models", "form", "engine", "masks_sha256", "removed_pixels", "filled_pixels", "seen"))
+    return {**first, **made, **{name: value for name, value in facts.items() if name not in LEFT_OUT}}
+
+
+# `segpipe predict`: files of any kind through trained models, without a workflow.
+#
+# The same functions as in the workflow read, prepare, predict and write, so the masks have the same pixels.
 
 TABLE = "predictions.csv"
 # Of a picture, to tell how much room masks need before any is read: about those of a flat detector, and of a byte.
@@ -53,7 +113,7 @@ def predict_folder(wish: Wish) -> pd.DataFrame:
         failed = work.run([sample for sample in work.samples if not work.is_done(sample)])
         rows = [failed.get(sample.image_id) or work.row(sample) for sample in work.samples]
     table = pd.DataFrame(rows).convert_dtypes()
-    write_report(table, wish.output / TABLE)
+    write_csv(table, wish.output / TABLE)
     work.say_what_is_odd(table)
     return table
 

@@ -11,21 +11,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from segpipe.config.stages import PredictStage
+from segpipe.config.variants import plain_name
 from segpipe.errors import InputError
-from segpipe.io.mask_store import Place
-from segpipe.io.predictions import mask_form
-from segpipe.io.space import check_space
+from segpipe.files.space import check_space
 from segpipe.log import logger, track
-from segpipe.model.card import pictures_seen
-from segpipe.predict.ahead import ReadAhead
-from segpipe.predict.ensemble import Ensemble
-from segpipe.predict.facts import fact_columns
-from segpipe.predict.models import by_name
-from segpipe.predict.writer import BATCHES_AHEAD, MaskWriter, Picture
+from segpipe.masks.encode import mask_form
+from segpipe.masks.store.place import Place
+from segpipe.models.card import pictures_seen
+from segpipe.predict.ensemble import Ensemble, by_name
+from segpipe.predict.prefetch import ReadAhead
+from segpipe.predict.writer import BATCHES_AHEAD, MaskWriter, Picture, fact_columns
 from segpipe.preprocess.geometry import Geometry
 from segpipe.preprocess.store import Store, open_store, write_table
-from segpipe.stages import PredictStage
-from segpipe.trials import plain_name
 
 
 def predict_shard(
@@ -33,7 +31,7 @@ def predict_shard(
 ) -> None:
     """Predict every usable image of a shard; ``output`` lists what was done.
 
-    Masks lie in the folder ``masks``, or in an archive or table beside it (:mod:`segpipe.io.mask_store`). With
+    Masks lie in the folder ``masks``, or in an archive or table beside it (:mod:`segpipe.masks.store`). With
     ``dataset`` the models come from this run and an image is predicted only by those that never saw its patient, their
     mean probability deciding. Without, all models predict all images.
     """

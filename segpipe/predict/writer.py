@@ -1,8 +1,4 @@
-"""Pictures through an ensemble and into a store of masks: what shards and folders share.
-
-Four things go on at a time: the next pictures are read, the network computes a batch, and threads bring the last
-one's probabilities to the original size and write the masks. How much waits in between is bounded.
-"""
+"""Pictures through an ensemble and into a store of masks: what shards and folders share."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,14 +9,49 @@ import numpy as np
 
 from segpipe.config import Classes, Predict
 from segpipe.errors import SegpipeError
-from segpipe.io.mask_store import Entry, Layout, MaskStore, Place, recipe
-from segpipe.io.predictions import MaskForm
 from segpipe.log import plain
-from segpipe.predict.behind import WriteBehind
+from segpipe.masks.encode import MaskForm
+from segpipe.masks.store.journal import Entry, Layout, recipe
+from segpipe.masks.store.place import Place
+from segpipe.masks.store.store import MaskStore
 from segpipe.predict.ensemble import Ensemble
-from segpipe.predict.facts import facts_of
-from segpipe.predict.masks import postprocessing
+from segpipe.predict.postprocess import postprocessing
+from segpipe.predict.prefetch import WriteBehind
 from segpipe.preprocess.geometry import Geometry
+from segpipe.score.calibration import FACTS, mean_entropy
+from segpipe.score.columns import count_components
+
+# What prediction alone tells of a mask, for every image, labelled or not: the report's measures of quality.
+
+
+def facts_of(masks: np.ndarray, probabilities: np.ndarray) -> dict[str, list[float]]:
+    """Numbers by class for the journal.
+
+    ``masks`` is bool (classes, rows, columns) at the original size, ``probabilities`` float (classes, rows, columns)
+    in the network's square without its padding.
+    """
+    return {
+        "components": [count_components(mask.view(np.uint8)) for mask in masks],
+        "predicted_share": [np.count_nonzero(mask) / mask.size for mask in masks],
+        "entropy": [mean_entropy(probability) for probability in probabilities],
+    }
+
+
+def fact_columns(facts: Mapping[str, Any], classes: Sequence[str]) -> dict[str, float]:
+    """The journal's numbers as columns of the shard's index; NaN for what was not recorded."""
+    nothing = [None] * len(classes)
+    cells = {
+        f"{fact}_{name}": value
+        for fact in FACTS
+        for name, value in zip(classes, facts.get(fact) or nothing, strict=True)
+    }
+    return {name: float("nan") if value is None else float(value) for name, value in cells.items()}
+
+
+# Pictures through an ensemble and into a store of masks: what shards and folders share.
+#
+# Four things go on at a time: the next pictures are read, the network computes a batch, and threads bring the last
+# one's probabilities to the original size and write the masks. How much waits in between is bounded.
 
 BATCHES_AHEAD = 2
 TIDIED = ("removed_pixels", "filled_pixels")

@@ -1,1 +1,1 @@
-"""From a decoded picture to the network's input and back: pure functions on numpy arrays, no torch."""
+"""From a decoded picture to the network's input and back, and the store of a shard."""

@@ -1,8 +1,4 @@
-"""How a picture of any size fits the network's square, and the exact way back.
-
-Coordinates are pixel centres: row r of the original lies at ``(r + 0.5) * scale_row - 0.5 + pad_top`` of
-the square. Every resize here uses that convention, so the way back is not shifted by half a pixel.
-"""
+"""How a picture of any size fits the network's square, and the exact way back."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, fields
@@ -10,6 +6,11 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
+
+# How a picture of any size fits the network's square, and the exact way back.
+#
+# Coordinates are pixel centres: row r of the original lies at ``(r + 0.5) * scale_row - 0.5 + pad_top`` of
+# the square. Every resize here uses that convention, so the way back is not shifted by half a pixel.
 
 
 @dataclass(frozen=True)
@@ -118,3 +119,15 @@ def _resize(picture: np.ndarray, rows: int, columns: int) -> np.ndarray:
     shrinks = rows <= picture.shape[0] and columns <= picture.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(picture, (columns, rows), interpolation=method)
+
+
+# Kept probabilities at the size of the original picture.
+
+
+def at_original_size(square: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Probabilities (classes, size, size) of the network's square as float32 (classes, rows, columns).
+
+    The same interpolation as prediction's: the threshold on it gives the mask again, but for the rounding of what was
+    kept, and before small pieces are removed and holes filled.
+    """
+    return np.stack([restore(channel, geometry) for channel in np.asarray(square, np.float32)])

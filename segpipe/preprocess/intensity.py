@@ -7,8 +7,7 @@ import numpy as np
 
 from segpipe.config import Dicom, Preprocess
 from segpipe.errors import ImageError
-from segpipe.io.look_up import look_up
-from segpipe.io.radiograph import Radiograph
+from segpipe.images.types import Radiograph, look_up
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""What a run leaves for its reader: report.csv, the overview picture and the printed summary."""
+"""What a run leaves for its reader: report.csv, the page, the overview picture and the printed summary."""

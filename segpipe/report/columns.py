@@ -1,13 +1,88 @@
 """The one truth of report.csv's columns; docs/report-columns.md says the same and a test compares them."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
 
 from segpipe.config import Score
+from segpipe.config.stages import ReportStage
 from segpipe.errors import ConfigError
 from segpipe.preprocess.quality import share_column
-from segpipe.report.column import Column
-from segpipe.report.score_columns import score_columns_of
-from segpipe.score.table import BACKGROUND
+from segpipe.score.columns import BACKGROUND, column_name, measured_cells, score_cells
+
+# What one column of report.csv is.
+
+Kind = Literal["text", "integer", "score", "number", "boolean"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its header, what its cells hold, and what they mean."""
+
+    name: str
+    kind: Kind
+    description: str
+
+
+# What the columns of scores and counts mean.
+
+_COUNTS = {
+    "tp": "pixels in prediction and reference",
+    "fp": "pixels in the prediction only",
+    "fn": "pixels in the reference only",
+    "tn": "pixels in neither",
+    "reference_components": "pieces of the reference",
+}
+_SCORES = {
+    "miou": "mean IoU over the classes and the background",
+    "miou_foreground": "mean IoU over the classes",
+    "iou": "intersection over union",
+    "dice": "Dice similarity coefficient",
+    "precision": "share of the prediction that is in the reference",
+    "recall": "share of the reference that is in the prediction",
+    "brier": "Brier score: mean squared difference of probability and reference",
+    "ece": "expected calibration error: mean difference of probability and frequency, 15 bins",
+    "boundary_iou": "IoU of the rims, which are score.boundary_width wide",
+}
+_NUMBERS = {
+    "relative_area_difference": "area of the prediction over the reference's, less 1 (blank: only the latter is empty)",
+    "hd95": "the larger of the two 95th percentiles of distances between the contours",
+    "assd": "mean distance between the contours",
+}
+_TRUTHS = {
+    "reference_empty": "whether the reference has no pixel",
+    "prediction_empty": "whether the prediction has no pixel",
+}
+_UNITS = {"px": "in pixels", "mm": "in mm (blank: the spacing is unknown)"}
+_OF_UNIT = re.compile(r"(hd95|assd|nsd)_(.*?)(px|mm)")
+
+
+def score_columns_of(classes: Sequence[str], score: Score) -> list[Column]:
+    """Scores and counts, then what is measured beside the counts, in the report's order."""
+    return [_column(metric, of) for metric, of in [*score_cells(classes), *measured_cells(classes, score)]]
+
+
+def _column(metric: str, of: str) -> Column:
+    name = column_name(metric, of)
+    where = "" if not of else ", background" if of == BACKGROUND else f", class {of}"
+    if metric in _COUNTS:
+        return Column(name, "integer", _COUNTS[metric] + where)
+    if metric in _TRUTHS:
+        return Column(name, "boolean", _TRUTHS[metric] + where)
+    if metric in _SCORES:
+        return Column(name, "score", _SCORES[metric] + where)
+    if found := _OF_UNIT.fullmatch(metric):
+        distance, tolerance, unit = found.groups()
+        if distance == "nsd":
+            text = f"share of both contours at most {tolerance} {unit} from the other one"
+            return Column(name, "score", text + (" (blank: the spacing is unknown)" if unit == "mm" else "") + where)
+        return Column(name, "number", f"{_NUMBERS[distance]}, {_UNITS[unit]}{where}")
+    return Column(name, "number", _NUMBERS[metric] + where)
+
+
+# The one truth of report.csv's columns; docs/report-columns.md says the same and a test compares them.
 
 EVERYTHING = Score()
 
@@ -148,3 +223,30 @@ def report_columns(
         header = name if name not in taken else f"carried:{name}"
         columns.append(Column(header, "text", f"column {name} of the sample sheet"))
     return columns
+
+
+# Whether report.csv will have the columns that ``report.by`` asks for; looked up before any job runs.
+
+_EACH_REPORT = {"fold", "site"}  # the default; all others are looked up in a module that imports pandas
+
+
+def check_groups(stage: ReportStage) -> None:
+    """Check ``report.by``.
+
+    Raises:
+        ConfigError: there will be no such column; the text names those that are spelt alike.
+    """
+    wanted = dict.fromkeys(part for name in stage.by for part in name.split("+"))
+    if set(wanted) <= _EACH_REPORT:
+        return
+
+    repeats = range(1, stage.repeats + 1)
+    known = [column.name for column in report_columns(stage.classes, stage.carried, repeats, stage.score)]
+    for name in wanted:
+        if name not in known:
+            close = get_close_matches(name, known, 3)
+            hint = f"; do you mean {' or '.join(close)}?" if close else "."
+            raise ConfigError(
+                f"report.by: report.csv has no column {name!r}{hint} It has those of docs/report-columns.md and of the "
+                "sample sheet."
+            )

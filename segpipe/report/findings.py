@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from segpipe.checks.flags import count_flags, worst
 from segpipe.config import Checks
+from segpipe.dataset.flags import count_flags, worst
 from segpipe.preprocess.quality import share_column
 from segpipe.report.summary import counted
 
@@ -16,7 +16,7 @@ _NAME_OR_NUMBER = re.compile(r"^mask .+?\.\w+ |\d+")  # by which reasons differ 
 
 
 def findings_report(images: pd.DataFrame, classes: Sequence[str], checks: Checks) -> str:
-    """Several short paragraphs for a terminal; ``images`` are rows with :func:`segpipe.checks.hygiene.with_checks`."""
+    """Several short paragraphs for a terminal; ``images`` are rows with :func:`segpipe.dataset.flags.with_checks`."""
     parts = [_counts(images), _quarantined(images), _reading(images)]
     parts += [_areas(images, classes), _folds(images), _flags(images, checks), _duplicates(images)]
     return "\n\n".join("\n".join(part) for part in map(list, parts) if part)

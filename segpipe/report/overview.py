@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from segpipe.io.atomic import atomic_path
+from segpipe.files.atomic import atomic_path
 from segpipe.report.cases import GROUPS, Case
 
 # Okabe and Ito's palette for all kinds of colour vision, without black; light enough on dark films.

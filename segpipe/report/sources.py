@@ -7,12 +7,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from segpipe.config.stages import ReportStage
 from segpipe.errors import InputError
 from segpipe.preprocess.quality import share_column
-from segpipe.preprocess.rows import FACTS
+from segpipe.preprocess.store import FACTS
 from segpipe.samples.shards import carried_column
-from segpipe.score.quality import FACTS as MASK_FACTS
-from segpipe.stages import ReportStage
+from segpipe.score.calibration import FACTS as MASK_FACTS
 
 # Of a row in the store; what serves to find a row again, or a changed file, stays there.
 _LEFT_OUT = {"recipe", "salt_key", "mask_sha256", "content", "file_bytes"}

@@ -7,23 +7,21 @@ from typing import Any
 
 import pandas as pd
 
-from segpipe.checks.hygiene import count_findings, with_checks
-from segpipe.config import canonical_json
-from segpipe.io.atomic import write_text
+from segpipe.config.stages import PredictStage, ReportStage
+from segpipe.dataset.flags import count_findings, with_checks
+from segpipe.files.atomic import write_text
+from segpipe.files.json_file import canonical_json
+from segpipe.files.table import write_csv, write_parquet
 from segpipe.log import logger
-from segpipe.report.cases import Case, choose_cases
-from segpipe.report.html import write_page
+from segpipe.report.cases import Case, choose_cases, read_pictures
 from segpipe.report.overview import write_overview
-from segpipe.report.pictures import read_pictures
-from segpipe.report.quality import correlations, with_quality
-from segpipe.report.repeats import spread, with_repeats
+from segpipe.report.page.page import write_page
+from segpipe.report.quality import correlations, spread, with_quality, with_repeats
 from segpipe.report.sources import check_scored, read_images, read_predictions, read_scores
-from segpipe.report.table import build_report, write_report, write_typed
-from segpipe.score.aggregate import summarise
+from segpipe.report.table import build_report
+from segpipe.score.columns import measured_columns, score_columns
 from segpipe.score.groups import group_table, miou_of_groups
-from segpipe.score.measure import measured_columns
-from segpipe.score.table import score_columns
-from segpipe.stages import PredictStage, ReportStage
+from segpipe.score.summary import summarise
 
 TRAINING = (
     "its patient trained or validated the only model (folds.scheme: holdout), so it is not predicted; "
@@ -51,9 +49,9 @@ def write_run_report(
         mean_miou=summary["metrics"]["miou"]["mean"],
     )
     write_text(results / "summary.json", canonical_json(summary))
-    write_report(groups, results / "groups.csv")
-    write_typed(table, results / "report.parquet")
-    write_report(table, results / "report.csv")
+    write_csv(groups, results / "groups.csv")
+    write_parquet(table, results / "report.parquet")
+    write_csv(table, results / "report.csv")
     write_page(stage, predict, results, shards, table, summary)
     logger.info("report: %d rows", len(table))
 

@@ -1,24 +1,12 @@
 """report.csv, and the same as report.parquet: one row per image, whatever became of it."""
 
-import csv
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from segpipe.config import Score
-from segpipe.io.atomic import atomic_path
-from segpipe.report.column import Column
-from segpipe.report.columns import EVERYTHING, repeat_columns, report_columns
-from segpipe.report.score_columns import is_score, score_columns_of
+from segpipe.report.columns import EVERYTHING, Column, repeat_columns, report_columns, score_columns_of
 from segpipe.samples.shards import carried_column
-
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def build_report(
@@ -33,7 +21,7 @@ def build_report(
 
     ``images`` has a row per image with image_id, status and whatever else is known, the columns of the
     sheet as ``carried:<name>``; ``scores`` has a row per scored image
-    (:func:`segpipe.score.shard.score_shard`), and with several ``repeats`` the columns of
+    (:func:`segpipe.score.stage.score_shard`), and with several ``repeats`` the columns of
     :func:`segpipe.report.columns.repeat_columns`. What is in neither is blank: "" in text columns, missing in
     others. Raises ValueError for an image_id that is there twice, or scored without being an image.
     """
@@ -56,40 +44,6 @@ def build_report(
     return pd.DataFrame(cells).reset_index(drop=True)
 
 
-def write_report(table: pd.DataFrame, path: Path) -> None:
-    """Write the report's table as CSV (UTF-8, LF), the same bytes for the same table.
-
-    Scores have six decimals, other fractions up to nine significant digits, truth values are true and
-    false, what is missing is blank. A text that a spreadsheet would run as a formula gets a leading
-    apostrophe.
-    """
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream, lineterminator="\n").writerows(report_cells(table))
-
-
-def write_typed(table: pd.DataFrame, path: Path) -> None:
-    """Write the report's table as Parquet: whole numbers, fractions, truth values and texts, nothing rounded.
-
-    Missing values are null, texts are as they are, without the apostrophe that :func:`write_report` adds. The same
-    table gives the same bytes.
-    """
-    with atomic_path(path) as temporary:
-        pq.write_table(typed(table), temporary, write_page_checksum=True)
-
-
-def typed(table: pd.DataFrame) -> pa.Table:
-    """What :func:`write_typed` writes."""
-    schema = pa.schema([(str(name), _stored(table[name])) for name in table.columns])
-    return pa.Table.from_pandas(table, schema, preserve_index=False).replace_schema_metadata(None)
-
-
-def report_cells(table: pd.DataFrame) -> Iterator[Sequence[str]]:
-    """The header, then each row as :func:`write_report` writes it."""
-    cells = [_written(table[name], is_score(str(name))) for name in table.columns]
-    yield [_harmless(str(name)) for name in table.columns]
-    yield from zip(*cells, strict=True)
-
-
 def _cells(table: pd.DataFrame, source: str, column: Column, ids: pd.Index) -> pd.Series:
     """One column for all images, in the dtype of its kind."""
     if column.name == "image_id":
@@ -97,40 +51,10 @@ def _cells(table: pd.DataFrame, source: str, column: Column, ids: pd.Index) -> p
     known = table[source] if source in table else pd.Series(index=table.index, dtype="object")
     match column.kind:
         case "text":
-            return known.reindex(ids).map(_text).astype("str")
+            return known.reindex(ids).map(as_text).astype("str")
         case "boolean":
             return known.astype("boolean").reindex(ids)
         case "integer":
             return pd.to_numeric(known).astype("Int64").reindex(ids)
         case _:
             return pd.to_numeric(known).astype("float64").reindex(ids)
-
-
-def _text(value: Any) -> str:
-    """Text of any value; a number that became a fraction beside blanks (fold 1.0) is whole again."""
-    if pd.isna(value):
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _written(column: pd.Series, score: bool) -> Iterable[str]:
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return ("" if pd.isna(value) else str(bool(value)).lower() for value in column)
-    if pd.api.types.is_integer_dtype(column.dtype):
-        return ("" if pd.isna(value) else str(int(value)) for value in column)
-    if pd.api.types.is_float_dtype(column.dtype):
-        return ("" if pd.isna(value) else f"{value:.6f}" if score else f"{value:.9g}" for value in column)
-    return (_harmless(_text(value)) for value in column)
-
-
-def _stored(column: pd.Series) -> pa.DataType:
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return pa.bool_()
-    if pd.api.types.is_integer_dtype(column.dtype):
-        return pa.int64()
-    return pa.float64() if pd.api.types.is_float_dtype(column.dtype) else pa.string()
-
-
-def _harmless(text: str) -> str:
-    """The text, with an apostrophe before what a spreadsheet takes for a formula (OWASP, CSV injection)."""
-    return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text

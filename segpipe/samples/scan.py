@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from segpipe.config import Config, canonical_json
+from segpipe.config import Config
+from segpipe.config.stages import stage_configs, stage_file, stage_text
 from segpipe.errors import ConfigError, InputError
-from segpipe.io.atomic import write_text_if_changed
-from segpipe.io.json_file import read_json
-from segpipe.samples.from_patterns import samples_from_patterns
-from segpipe.samples.from_sheet import samples_from_sheet
+from segpipe.files.atomic import write_text_if_changed
+from segpipe.files.json_file import canonical_json, read_json
+from segpipe.samples.patterns import samples_from_patterns
 from segpipe.samples.sample import Listing, Sample, read_salt
 from segpipe.samples.shards import Tables, fingerprint, shard_count
-from segpipe.stages import stage_configs, stage_file, stage_text
+from segpipe.samples.sheet import samples_from_sheet
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pandas as pd
 
 from segpipe.config import Score
 from segpipe.errors import ConfigError
-from segpipe.score.bca import FEWEST_DRAWS
-from segpipe.score.distribution import metric_columns, of_images, patient_numbers, pooled
+from segpipe.score.intervals import FEWEST_DRAWS
+from segpipe.score.summary import metric_columns, of_images, patient_numbers, pooled
 
 ALL = "all"
 MOST_GROUPS = 100
@@ -26,7 +26,7 @@ def group_table(
     bands: Mapping[str, Sequence[float]],
     seed: int,
 ) -> pd.DataFrame:
-    """Rows of groups.csv: by, group, metric, images, patients, and what :mod:`segpipe.score.distribution` gives.
+    """Rows of groups.csv: by, group, metric, images, patients, and what :mod:`segpipe.score.summary` gives.
 
     ``table`` is the report; only its scored rows count. The first rows are of all of them. A column that is blank
     throughout, or has one group, adds nothing; rows in which it is blank are in none of its groups.

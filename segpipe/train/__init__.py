@@ -1,1 +1,1 @@
-"""Training: the loop, its state, losses and augmentation."""
+"""Training: one model per fold; stage.py is the first."""

@@ -1,16 +1,152 @@
-"""Which checkpoint training goes on from, and what becomes of those that do not fit."""
+"""Checkpoints: everything that training has to remember, and the fingerprint that says what it belongs to."""
 
 import errno
+import hashlib
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+import torch
+
+from segpipe.config.stages import TrainStage
 from segpipe.errors import ConfigError, InputError
-from segpipe.io.atomic import atomic_path, remove_leftovers
-from segpipe.io.space import check_space
+from segpipe.files.atomic import atomic_path, remove_leftovers
+from segpipe.files.json_file import canonical_json
+from segpipe.files.space import check_space
 from segpipe.log import logger
-from segpipe.train.contract import Contract, contract_hash, differences
-from segpipe.train.state import TrainState, read_state, save_state
+from segpipe.models.weights import versions
+from segpipe.train.finetune import init_hash
+from segpipe.train.roles import Roles
+
+# What a checkpoint belongs to: everything that decides the weights, kept readable so that a difference has a name.
+
+Contract = dict[str, Any]
+"""``settings``: values by dotted key; ``training`` and ``validation``: hash of picture and masks by image."""
+
+# Keys that change no byte of the model, or stand in the contract as what they led to.
+NEUTRAL = {"workers", "preview_every", "tensorboard", "mlflow", "repeats", "device", "precision"}
+SHOWN = 60  # characters of a value in a message
+
+
+def contract(stage: TrainStage, model: str, roles: Roles, device: torch.device, precision: torch.dtype) -> Contract:
+    """All that decides the result: config, pictures and masks, roles, kind of device, versions."""
+    config = stage.model_dump(mode="json", exclude={"train": NEUTRAL, "model": {"weights", "init"}})
+    settings = {
+        **dict(_flat(config)),
+        "model": model,
+        "device": device.type,
+        "precision": str(precision).removeprefix("torch."),
+        "weights of model.init": init_hash(stage)[:16],
+        **dict(zip(("version of segpipe", "version of torch", "version of monai"), versions(), strict=True)),
+    }
+    return {"settings": settings, "training": _contents(roles.train), "validation": _contents(roles.val)}
+
+
+def contract_hash(found: Contract) -> str:
+    """One name for all of it."""
+    return hashlib.sha256(canonical_json(found).encode()).hexdigest()
+
+
+def differences(old: Contract, new: Contract) -> list[str]:
+    """What ``new`` has otherwise than ``old``, for people: ``train.learning_rate: 0.002, was 0.01``."""
+    before, now = old["settings"], new["settings"]
+    lines = [
+        f"{key}: {_shown(now, key)}, was {_shown(before, key)}"
+        for key in {**now, **before}
+        if before.get(key) != now.get(key)
+    ]
+    return [*lines, *(_changed_images(role, old[role], new[role]) for role in ("training", "validation")
+                      if old[role] != new[role])]  # fmt: skip
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _contents(rows: pd.DataFrame) -> dict[str, str]:
+    # 64 bits tell the pictures of one image apart; the whole hashes of an archive would outweigh a small network.
+    return dict(zip(rows["image_id"], rows["content"].str[:16], strict=True))
+
+
+def _shown(settings: Mapping[str, Any], key: str) -> str:
+    if key not in settings:
+        return "not set"
+    text = str(settings[key])
+    return text if len(text) <= SHOWN else text[:SHOWN] + "..."
+
+
+def _changed_images(role: str, old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    counts = {
+        "more": len(new.keys() - old.keys()),
+        "fewer": len(old.keys() - new.keys()),
+        "changed": sum(old[name] != new[name] for name in old.keys() & new.keys()),
+    }
+    return f"{role} images: " + ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+
+
+# Everything that training has to remember, in one dataclass; a checkpoint is that dataclass.
+
+Weights = dict[str, torch.Tensor]
+
+
+@dataclass
+class TrainState:
+    """State after ``epoch`` whole epochs and ``step`` steps of the next one.
+
+    ``contract`` names the config and data that the state belongs to. Schedule, order and random numbers are
+    functions of epoch, step and image, and need no state of their own.
+    """
+
+    contract: Contract
+    batch_size: int  # that of the config, or found by probing
+    processes: int = 0  # that trained last
+    epoch: int = 0
+    step: int = 0
+    losses: list[float] = field(default_factory=list)  # of the steps of the epoch at hand
+    weights: Weights = field(default_factory=dict)
+    average: Weights = field(default_factory=dict)  # moving average of the weights; empty without train.ema
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    scaler: dict[str, Any] = field(default_factory=dict)
+    best_weights: Weights = field(default_factory=dict)
+    best_miou: float = -1.0
+    best_epoch: int = 0
+    history: list[dict[str, float | int]] = field(default_factory=list)
+
+    def ended(self, epochs: int, patience: int) -> bool:
+        """Whether the last of ``epochs`` is over, or so many without a better score (0: however many)."""
+        return self.epoch >= epochs or 0 < patience <= self.epoch - self.best_epoch
+
+
+def save_state(state: TrainState, path: Path) -> None:
+    """Write the checkpoint atomically: after a kill there is the old one or the new one, whole.
+
+    Raises:
+        DiskFullError: the old one is left.
+    """
+    content = {item.name: getattr(state, item.name) for item in fields(state)}
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # torch hides a full disk behind an error of its own
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+
+
+def read_state(path: Path) -> TrainState:
+    """The checkpoint as it was written; any exception if it is damaged or of another version.
+
+    Only tensors and plain values are read (``weights_only``): a checkpoint cannot run code.
+    """
+    return TrainState(**torch.load(path, map_location="cpu", weights_only=True))
+
+
+# Which checkpoint training goes on from, and what becomes of those that do not fit.
 
 # Permissions, disks and networks; torch stumbles over a file cut short with an OSError, too, of another number.
 UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)

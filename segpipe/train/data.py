@@ -1,7 +1,8 @@
-"""Training pictures: straight from the shards' memory maps to the device, and augmented there."""
+"""The data loader: from the shards' memory maps to augmented batches on the device, in each epoch's order."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from segpipe.config.stages import TrainStage
+from segpipe.errors import ConfigError
 from segpipe.preprocess.store import Store, open_store, unpack_bits
 from segpipe.samples.shards import unit_hash
-from segpipe.train.augment.batched import augment
-from segpipe.train.augment.draws import Recipe, draw
-from segpipe.train.augment.listed import ListedAugmentation
+from segpipe.train.augment import RECIPES, Recipe, augment, draw
+from segpipe.train.augment_list import ListedAugmentation
+from segpipe.train.distributed import Team
+
+# Training pictures: straight from the shards' memory maps to the device, and augmented there.
 
 Batch = tuple[Tensor, Tensor]
 """Images (n, 1, size, size) float32 in [0, 1] and masks (n, classes, size, size) float32 0/1."""
@@ -128,3 +133,90 @@ def listed_batches(
     for part in DataLoader(dataset, batch_size, num_workers=workers, drop_last=drop_last, pin_memory=pin):
         images, masks = (tensor.to(device, non_blocking=True) for tensor in part)
         yield images, masks
+
+
+# How an epoch's images are cut into steps, and each step's into the parts of several processes.
+
+
+@dataclass(frozen=True)
+class Batching:
+    """``images`` an epoch, at most ``size`` a step. The rest is left out: a lone image upsets batch statistics.
+
+    Raises:
+        ConfigError: a step cannot be shared out evenly; then the processes' mean would not be that of the images.
+    """
+
+    images: int
+    size: int
+    processes: int = 1
+
+    def __post_init__(self) -> None:
+        if self.per_step % self.processes:
+            few = " (there are no more training images)" if self.per_step < self.size else ""
+            raise ConfigError(
+                f"train.batch_size: {self.per_step} images a step{few} cannot be shared evenly by {self.processes} "
+                f"processes. batch_size counts the images of all of them; use a multiple of {self.processes}, or "
+                "another --nproc-per-node."
+            )
+
+    @property
+    def per_step(self) -> int:
+        """Images in each step, of all processes."""
+        return min(self.size, self.images)
+
+    @property
+    def per_process(self) -> int:
+        """Images in each step of one process."""
+        return self.per_step // self.processes
+
+    @property
+    def steps(self) -> int:
+        """Steps an epoch."""
+        return self.images // self.per_step
+
+    def of_step(self, order: pd.DataFrame, step: int) -> pd.DataFrame:
+        """The images of a step, of all processes."""
+        return order.iloc[step * self.per_step :][: self.per_step]
+
+    def of_process(self, order: pd.DataFrame, rank: int, first_step: int) -> pd.DataFrame:
+        """What process ``rank`` trains on in the steps from ``first_step`` on, in this order."""
+        whole = order.iloc[first_step * self.per_step : self.steps * self.per_step]
+        places = [place for place in range(len(whole)) if place % self.per_step // self.per_process == rank]
+        return whole.iloc[places]
+
+
+# The training images of each epoch: their order, and one process's part of it as batches on the device.
+
+
+class Feed:
+    """Order and augmentation follow from (seed, epoch, image), so that any step of any epoch can be begun at.
+
+    Raises:
+        ConfigError: a step cannot be shared out evenly, or a listed transform is wrong.
+    """
+
+    def __init__(
+        self, stage: TrainStage, rows: pd.DataFrame, shards: Path, seed: int, team: Team, batch_size: int
+    ) -> None:
+        self.batching = Batching(len(rows), batch_size, team.size)
+        self._rows, self._shards, self._seed, self._team = rows, shards, seed, team
+        self._config, self._classes = stage.train, list(stage.classes)
+        wanted = stage.train.augment
+        self._recipe = RECIPES[wanted] if isinstance(wanted, str) else None
+        self._listed = None if isinstance(wanted, str) else ListedAugmentation(wanted, seed, self._classes)
+
+    def batches(self, epoch: int, first_step: int) -> Iterator[Batch]:
+        """This process's part of the epoch's steps from ``first_step`` on, augmented."""
+        mine = self.batching.of_process(self._order(epoch), self._team.rank, first_step)
+        pictures, size = Pictures(mine, self._shards, len(self._classes)), self.batching.per_process
+        device, workers = self._team.device, self._config.workers
+        if self._listed:
+            return listed_batches(pictures, size, device, False, self._listed, epoch, workers)
+        return batches(pictures, size, device, False, self._recipe, self._seed, epoch)
+
+    def names(self, epoch: int, step: int) -> str:
+        """The images of a step, of all processes."""
+        return ", ".join(self.batching.of_step(self._order(epoch), step)["image_id"])
+
+    def _order(self, epoch: int) -> pd.DataFrame:
+        return epoch_order(self._rows, self._seed, epoch)

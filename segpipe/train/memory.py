@@ -5,14 +5,13 @@ from collections.abc import Callable
 
 import torch
 
+from segpipe.config.stages import TrainStage
 from segpipe.errors import ConfigError
 from segpipe.log import logger
-from segpipe.stages import TrainStage
-from segpipe.train.augment.batched import augment
-from segpipe.train.augment.draws import RECIPES, draw
+from segpipe.train.augment import RECIPES, augment, draw
 from segpipe.train.data import to_values
 from segpipe.train.distributed import Team
-from segpipe.train.learner import Learner
+from segpipe.train.step import Learner
 
 ON_A_CPU = 2  # more images a step save no time there
 FEWEST_STEPS = 10  # an epoch; fewer, larger steps would use the GPU better and train the model worse

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from segpipe.config.stages import TrainStage
+from segpipe.config.variants import plain_name
 from segpipe.errors import InputError
 from segpipe.log import logger
 from segpipe.samples.shards import unit_hash
-from segpipe.stages import TrainStage
-from segpipe.trials import plain_name
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segpipe.errors import InputError
-from segpipe.io.lock import Lock
-from segpipe.io.private import private_folder
-from segpipe.io.stamp import MISSING, file_stamp
+from segpipe.files.lock import Lock, private_folder
+from segpipe.files.stamp import MISSING, file_stamp
 from segpipe.log import logger
 from segpipe.preprocess.store import FILES
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from segpipe.errors import ConfigError, InterruptedRun
-from segpipe.train.learner import Learner
-from segpipe.train.loop import train_model
+from segpipe.train.stage import train_model
+from segpipe.train.step import Learner
 from tests.unit.prepared import prepare, stage
 from tests.workflow.training import WRITTEN
 

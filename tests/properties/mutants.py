@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from pydicom import uid
 
-from tests.unit.io.hostile_files import nifti, packed
-from tests.unit.io.pictures import asymmetric, dataset_of, dicom_file, encoded, file_of
+from tests.unit.images.hostile_files import nifti, packed
+from tests.unit.images.pictures import asymmetric, dataset_of, dicom_file, encoded, file_of
 
 SYNTAXES = {
     "implicit": uid.ImplicitVRLittleEndian,

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from segpipe.errors import ImageError
-from segpipe.io.masks.reference import read_reference
-from segpipe.io.radiograph import read_radiograph
-from segpipe.isolation import Limits, Lost, isolated_map
+from segpipe.images.read import read_radiograph
+from segpipe.masks.reference import read_reference
+from segpipe.pool.isolated import isolated_map
+from segpipe.pool.worker import Limits, Lost
 from tests.properties.mutants import mutant, valid_files
-from tests.unit.io.pictures import SECRET
+from tests.unit.images.pictures import SECRET
 
 MUTANTS = 150
 FOREIGN = re.compile(r"Traceback|File \"|0x[0-9a-f]{6}|/(tmp|usr|home|work)/")

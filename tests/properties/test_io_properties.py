@@ -12,10 +12,10 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from segpipe.errors import ImageError
-from segpipe.io.dicom.voi import window
-from segpipe.io.dicom.words import Words
-from segpipe.io.masks.reference import read_reference
-from segpipe.io.radiograph import read_radiograph
+from segpipe.images.dicom.greys import window
+from segpipe.images.dicom.words import Words
+from segpipe.images.read import read_radiograph
+from segpipe.masks.reference import read_reference
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 PICTURES = arrays(st.sampled_from([np.uint8, np.uint16]), array_shapes(min_dims=2, max_dims=2, max_side=12))

@@ -8,8 +8,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_tools
 
 from segpipe.errors import ImageError
-from segpipe.import_masks.run_lengths import RunLengths, from_coco_counts
-from segpipe.io.masks import polygons
+from segpipe.interop.import_rle import RunLengths, from_coco_counts
+from segpipe.masks import labelme as polygons
 
 FEW = settings(max_examples=100, deadline=None)
 MASKS = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 1))

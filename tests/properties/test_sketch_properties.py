@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from segpipe.checks.fit import SIDE, blurred, centred, explained
-from segpipe.checks.sketch import Sketches, _low_frequencies
-from segpipe.phantom import phantom_arrays
+from segpipe.dataset.duplicates import SIDE, Sketches, _low_frequencies, blurred, centred, explained
+from segpipe.demo.render import phantom_arrays
 
 THUMBNAILS = arrays(np.uint8, (32, 32))
 SEEDS, FITS = st.integers(0, 10_000), st.floats(0.05, 0.999)

@@ -8,8 +8,7 @@ from hypothesis.extra import numpy as nps
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from segpipe.score.boundary import boundary_iou
-from segpipe.score.surface import contour, largest_distance, surface_distances
+from segpipe.score.surface import boundary_iou, contour, largest_distance, surface_distances
 from tests.unit.score.masks import blobs
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -5,19 +5,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
+from segpipe.audit.record import write_provenance
 from segpipe.config import Config
-from segpipe.config_file import parse_config
-from segpipe.dataset import gather
-from segpipe.ingest import preprocess_shard
-from segpipe.phantom import make_phantoms
+from segpipe.config.load import parse_config
+from segpipe.config.stages import stage_configs
+from segpipe.dataset.stage import gather
+from segpipe.demo.files import make_phantoms
 from segpipe.predict.shard import predict_shard
+from segpipe.preprocess.stage import preprocess_shard
 from segpipe.preprocess.store import FILES
-from segpipe.provenance.record import write_provenance
 from segpipe.report.stage import write_run_report
 from segpipe.samples.scan import scan
-from segpipe.score.shard import score_shard
-from segpipe.stages import stage_configs
-from tests.unit.models import TINY, write_model
+from segpipe.score.stage import score_shard
+from tests.unit.model_files import TINY, write_model
 
 SIZE, IMAGES = 64, 12
 
@@ -66,7 +66,7 @@ def run_stages(config: Config) -> None:
     stages = stage_configs(config, json.loads((results / "config/report.json").read_text())["carried"])
     for shard in shards:
         table, output = results / f"samples/{shard}.csv", results / "shards" / shard
-        with patch("segpipe.ingest.isolated_map", map_here):
+        with patch("segpipe.preprocess.stage.isolated_map", map_here):
             preprocess_shard(stages["preprocess"], table, output, results / "kept")
     gather(stages["dataset"], [results / "shards" / shard / FILES[2] for shard in shards], results / "dataset")
     models = [results / "models" / name for name in config.folds.models]

@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from segpipe.config_file import parse_config
-from segpipe.dataset import gather
-from segpipe.phantom import phantom_arrays
+from segpipe.config.load import parse_config
+from segpipe.config.stages import stage_configs
+from segpipe.dataset.stage import gather
+from segpipe.demo.render import phantom_arrays
 from segpipe.preprocess.geometry import plan_fit
 from segpipe.preprocess.quality import THUMBNAIL, perceptual_hash
 from segpipe.preprocess.store import pack_bits, stack_writer, write_table
-from segpipe.stages import stage_configs
 
 SIZE, IMAGES = 64, 12
 

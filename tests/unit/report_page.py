@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 
 from segpipe.config import Score
-from segpipe.phantom import phantom_arrays
-from segpipe.report.html.page import page
-from segpipe.report.html.run_facts import RunFacts, read_facts
-from segpipe.report.html.shown import choose_shown, draw
+from segpipe.config.stages import ReportStage
+from segpipe.demo.render import phantom_arrays
+from segpipe.report.page.cases import choose_shown, draw
+from segpipe.report.page.page import page
+from segpipe.report.page.run_facts import RunFacts, read_facts
 from segpipe.report.table import build_report
-from segpipe.score.aggregate import summarise
-from segpipe.score.counts import counts_from_bits
-from segpipe.score.table import score_table
-from segpipe.stages import ReportStage
+from segpipe.score.columns import score_table
+from segpipe.score.overlap import counts_from_bits
+from segpipe.score.summary import summarise
 
 CLASSES = ["lung", "heart"]
 COUNTED = Score(surface=False, boundary_iou=False, calibration=False, components=False)

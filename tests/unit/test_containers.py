@@ -97,7 +97,7 @@ def test_only_what_is_copied_goes_to_the_engine():
     assert rules[0] == "*"
     allowed = {rule[1:] for rule in rules if rule.startswith("!")}
     assert allowed == copied()
-    assert any(fnmatch("segpipe/io/__pycache__", rule.replace("**/", "*/")) for rule in rules[1:])
+    assert any(fnmatch("segpipe/images/__pycache__", rule.replace("**/", "*/")) for rule in rules[1:])
 
 
 @pytest.mark.parametrize("path", [DOCKERFILE, DEFINITION], ids=lambda path: path.name)

@@ -3,10 +3,10 @@ import json
 import pytest
 import yaml
 
-from segpipe.config_file import load_config
+from segpipe.config.load import load_config
+from segpipe.config.stages import stage_configs, stage_text
 from segpipe.errors import ConfigError, InputError
-from segpipe.lr_find import find_learning_rate
-from segpipe.stages import stage_configs, stage_text
+from segpipe.train.lr_find import find_learning_rate
 
 CONFIG = {
     "name": "small",

@@ -7,8 +7,8 @@ import pytest
 import typer.main
 import yaml
 
-from segpipe.cli import app
-from segpipe.config_file import parse_config
+from segpipe.commands import app
+from segpipe.config.load import parse_config
 from tests.conftest import PROJECT
 
 PAGES = [PROJECT / "docs/cluster.md", PROJECT / "docs/gpu.md"]

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from segpipe import config_reference
-from segpipe.config_file import load_config
+from segpipe.config import reference as config_reference
+from segpipe.config.load import load_config
 from segpipe.errors import ExitCode
-from segpipe.io.radiograph import Decisions
+from segpipe.images.types import Decisions
 from segpipe.report.columns import report_columns
 from tests.conftest import PROJECT
 

@@ -29,7 +29,7 @@ rule train:
 JOB = """
 import os, sys, time
 from pathlib import Path
-from segpipe.gpu.slots import take_gpus
+from segpipe.pool.gpus import take_gpus
 
 def note(what):
     with open("events", "a") as file:

@@ -2,7 +2,7 @@
 
 import re
 
-from segpipe.costs import minutes
+from segpipe.config.costs import minutes
 from tests.workflow.conftest import PROJECT, TINY
 
 # A job with a message is announced by that alone, without its resources.

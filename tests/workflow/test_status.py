@@ -4,10 +4,8 @@ import csv
 
 import pytest
 
-from segpipe.config_file import load_config
-from segpipe.status.overview import look
-from segpipe.status.plan import jobs_of
-from segpipe.status.state import State
+from segpipe.audit.status.overview import State, jobs_of, look
+from segpipe.config.load import load_config
 from tests.workflow.conftest import TINY, Run
 
 SEEDS = TINY | {"name": "seeds", "train": TINY["train"] | {"repeats": 2}}

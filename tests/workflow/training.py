@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from segpipe.stages import stage_text
+from segpipe.config.stages import stage_text
 from tests.unit.prepared import prepare, stage
 
 WRITTEN = ("model.safetensors", "model.json", "history.csv", "training.csv")

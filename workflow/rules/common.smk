@@ -10,16 +10,23 @@ import sys
 
 from snakemake.exceptions import WorkflowError
 
-from segpipe.config_file import parse_config
-from segpipe.costs import memory_mb, minutes
+from segpipe.config.load import parse_config
+from segpipe.config.costs import memory_mb
+from segpipe.config.costs import minutes
 from segpipe.errors import SegpipeError
-from segpipe.gpu import gpus_wanted
-from segpipe.io.stamp import file_stamp
-from segpipe.model.asked import check_models
-from segpipe.report.asked import check_groups
-from segpipe.samples.scan import read_scan, scan
-from segpipe.stages import ReportStage, load_stage, stage_file
-from segpipe.trials import RUN, repeat_folder, trials, variants
+from segpipe.pool.gpus import gpus_wanted
+from segpipe.files.stamp import file_stamp
+from segpipe.models.card import check_models
+from segpipe.report.columns import check_groups
+from segpipe.samples.scan import read_scan
+from segpipe.samples.scan import scan
+from segpipe.config.stages import ReportStage
+from segpipe.config.stages import load_stage
+from segpipe.config.stages import stage_file
+from segpipe.config.variants import RUN
+from segpipe.config.variants import repeat_folder
+from segpipe.config.variants import trials
+from segpipe.config.variants import variants
 
 # `segpipe` of this very environment, whether or not it is activated where a job runs.
 shell.prefix(f"export PATH={os.path.dirname(sys.executable)!r}:$PATH; ")

@@ -1,20 +1,98 @@
-"""Which engine computes: by the config and by what is installed, never by how much there is to do.
+"""Which engine computes, how many pictures at once, and whether it computes what PyTorch computes."""
 
-The engine may change the last bit of a probability, and with it a pixel. So all shards of a run have the same.
-"""
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
+from torch import Tensor
 
 from segpipe.config import Predict
+from segpipe.config.stages import NEEDED, fastest_on_a_cpu, not_installed
 from segpipe.errors import ConfigError
-from segpipe.installed import NEEDED, fastest_on_a_cpu, not_installed
-from segpipe.model.device import choose_precision
-from segpipe.predict.engines.compiled import Compiled
-from segpipe.predict.engines.eager import Eager
-from segpipe.predict.engines.engine import Engine, Setting
-from segpipe.predict.engines.on_onnxruntime import OnnxRuntime
-from segpipe.predict.engines.on_openvino import OpenVino
-from segpipe.predict.masks import build_inferer
+from segpipe.log import logger
+from segpipe.models.device import choose_precision
+from segpipe.predict.engines.onnx_engine import OnnxRuntime
+from segpipe.predict.engines.openvino_engine import OpenVino
+from segpipe.predict.engines.torch_engine import Compiled, Eager, Engine, Logits, Setting
+from segpipe.predict.postprocess import build_inferer
+
+# Does an engine compute what PyTorch computes? The first batch of every run answers that.
+
+AT_ONCE = 4  # pictures; float32 takes more memory than the precision for which a batch was found to fit
+# Of a probability. Other orders of float32 sums leave 1e-5; half precision is meant to differ.
+LIMITS = {"float32": 1e-3, "float16": 0.1, "bfloat16": 0.1}
+
+
+def parity(inputs: Tensor, run: Logits, reference: Logits) -> float:
+    """The largest difference of a probability."""
+    found = torch.sigmoid(run(inputs))
+    wanted = torch.cat([torch.sigmoid(reference(part)) for part in torch.split(inputs, AT_ONCE)])
+    return float((found - wanted).abs().max())
+
+
+def check_parity(difference: float, engine: Engine, model: str) -> None:
+    """Refuse an engine whose probabilities are others.
+
+    With ``predict.engine: auto``, too: had another engine taken over here, bytes would depend on the first pictures.
+
+    Raises:
+        ConfigError: the difference is more than rounding.
+    """
+    limit = LIMITS[engine.setting.precision_name]
+    if not difference <= limit:  # NaN is no parity either
+        raise ConfigError(
+            f"Engine {engine} gives other probabilities than PyTorch: on the "
+            f"first batch of model {model} they differ by up to {difference:.3g}, and {limit:g} is allowed. No mask "
+            "was made with it. Set predict.engine: torch and predict.precision: float32, and please report the "
+            "network's name and options."
+        )
+
+
+# ``predict.batch_size: auto``.
+
+ON_A_CPU = 4
+MOST = 32  # more does not fill a GPU better, and with the same number on most GPUs, most give the same bits
+
+
+def choose_batch_size(
+    wanted: int | Literal["auto"], networks: Sequence[Logits], size: int, device: torch.device
+) -> int:
+    """Images at a time: ``wanted``, or what is best here. On CUDA it is found by trying ``networks``.
+
+    Raises:
+        ConfigError: not even one image fits.
+    """
+    if wanted != "auto":
+        return wanted
+    if device.type == "cpu":
+        return ON_A_CPU
+    from segpipe.train.memory import largest_that_fits
+
+    found = largest_that_fits(lambda images: _try(networks, images, size, device), MOST)
+    if not found:
+        raise ConfigError(
+            f"predict.batch_size: auto: not even one picture of {size} x {size} fits into the GPU's memory. Is another "
+            "program using it? Else set predict.device: cpu."
+        )
+    logger.info("predict.batch_size: auto is %d", found)
+    return found
+
+
+def _try(networks: Sequence[Logits], images: int, size: int, device: torch.device) -> None:
+    """Raises torch.OutOfMemoryError where they do not fit, leaving room for fragments."""
+    from segpipe.train.memory import MOST_OF_MEMORY
+
+    inputs = torch.zeros(images, 1, size, size, device=device)
+    for network in networks:
+        torch.sigmoid(network(inputs))
+    torch.cuda.synchronize()
+    if torch.cuda.max_memory_reserved() > MOST_OF_MEMORY * torch.cuda.get_device_properties(device).total_memory:
+        raise torch.OutOfMemoryError(f"more than {MOST_OF_MEMORY:.0%} of the memory")
+
+
+# Which engine computes: by the config and by what is installed, never by how much there is to do.
+#
+# The engine may change the last bit of a probability, and with it a pixel. So all shards of a run have the same.
 
 ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (Eager, Compiled, OnnxRuntime, OpenVino)}
 PRECISIONS = {"onnxruntime": (torch.float32,), "openvino": (torch.float32, torch.bfloat16)}

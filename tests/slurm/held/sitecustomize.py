@@ -49,7 +49,7 @@ def look_often(module):
     module.RemoteExecutor.next_seconds_between_status_checks = waits.getter(shorter)
 
 
-CHANGES = {"segpipe.train.course": hold_epochs, "snakemake_interface_executor_plugins.executors.remote": look_often}
+CHANGES = {"segpipe.train.loop": hold_epochs, "snakemake_interface_executor_plugins.executors.remote": look_often}
 
 
 class Changing(importlib.abc.MetaPathFinder):

@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 
 from segpipe.config import Predict
+from segpipe.config.stages import ComparedVariant, CompareStage
 from segpipe.preprocess.store import write_table
-from segpipe.score.table import score_table
-from segpipe.stages import ComparedVariant, CompareStage
+from segpipe.score.columns import score_table
 
 
 def variant(network, loss="dice", patients=0):

@@ -10,9 +10,9 @@ from PIL import Image
 from segpipe.compare.cost import measure
 from segpipe.compare.stage import write_comparison
 from segpipe.config import Dicom, Predict, Preprocess
-from segpipe.model.card import ModelCard
-from segpipe.model.networks import build_network
-from segpipe.model.weights import save_model
+from segpipe.models.card import ModelCard
+from segpipe.models.networks.registry import build_network
+from segpipe.models.weights import save_model
 from tests.unit.compare.conftest import compare_stage, variant
 
 SHARDS = ["0000", "0001"]

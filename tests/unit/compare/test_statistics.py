@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from segpipe.compare.statistics import holm, signed_rank_p
+from segpipe.compare.tables import holm, signed_rank_p
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from segpipe.predict.ahead import ReadAhead
+from segpipe.predict.prefetch import ReadAhead
 
 
 def wait_until(true, seconds=20.0):
@@ -57,7 +57,7 @@ def test_leaving_early_ends_the_thread():
 
 
 def test_a_thread_that_died_without_a_word_is_noticed(monkeypatch):
-    monkeypatch.setattr("segpipe.predict.ahead.SECONDS_TO_LOOK", 0.01)
+    monkeypatch.setattr("segpipe.predict.prefetch.SECONDS_TO_LOOK", 0.01)
     monkeypatch.setattr(ReadAhead, "_fill", lambda self: None)
     with ReadAhead(iter([1]), room=1) as ahead, pytest.raises(RuntimeError, match="ended without a word"):
         next(ahead)

@@ -4,7 +4,7 @@ import traceback
 import pytest
 
 from segpipe.errors import InputError
-from segpipe.predict.behind import WriteBehind
+from segpipe.predict.prefetch import WriteBehind
 
 
 def behind(work, kept, threads=2, room=4):
@@ -115,9 +115,9 @@ def test_stopped_it_keeps_what_was_handed_in():
 
 
 def test_a_disk_that_hangs_is_given_up_with_the_images_name(monkeypatch, caplog):
-    monkeypatch.setattr("segpipe.predict.behind.SECONDS_TO_WARN", 0.01)
-    monkeypatch.setattr("segpipe.predict.behind.SECONDS_TO_WRITE", 0.05)
-    monkeypatch.setattr("segpipe.predict.behind.SECONDS_TO_STOP", 0.01)
+    monkeypatch.setattr("segpipe.predict.prefetch.SECONDS_TO_WARN", 0.01)
+    monkeypatch.setattr("segpipe.predict.prefetch.SECONDS_TO_WRITE", 0.05)
+    monkeypatch.setattr("segpipe.predict.prefetch.SECONDS_TO_STOP", 0.01)
     gate, kept = threading.Event(), []
     with pytest.raises(InputError, match=r"The masks of 7\.png were not written"):
         run(lambda _: gate.wait(20), kept, [7, 8, 9])

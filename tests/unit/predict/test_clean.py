@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from segpipe.predict.clean import fill_holes, keep_large_pieces
-from segpipe.predict.masks import CleanMaskd
+from segpipe.predict.postprocess import CleanMaskd, fill_holes, keep_large_pieces
 
 
 def mask(*rows):

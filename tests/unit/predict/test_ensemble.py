@@ -3,10 +3,9 @@ import pytest
 import torch
 from torch import nn
 
-from segpipe.config_file import parse_config
+from segpipe.config.load import parse_config
 from segpipe.errors import ConfigError
-from segpipe.predict.ensemble import mean_probability, mirror_order
-from segpipe.predict.models import by_name
+from segpipe.predict.ensemble import by_name, mean_probability, mirror_order
 
 CPU = torch.device("cpu")
 

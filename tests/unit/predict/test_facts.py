@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from segpipe.predict.ensemble import _disagreements
-from segpipe.predict.facts import fact_columns, facts_of
+from segpipe.predict.writer import fact_columns, facts_of
 from tests.unit.score.masks import mask
 
 

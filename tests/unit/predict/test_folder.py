@@ -7,22 +7,21 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from segpipe import ingest
 from segpipe.config import Dicom, Predict, Preprocess
-from segpipe.config_file import parse_config
+from segpipe.config.load import parse_config
+from segpipe.config.stages import stage_configs
+from segpipe.demo.files import make_phantoms
 from segpipe.errors import ConfigError, DiskFullError, InputError, QuarantineError
-from segpipe.io.mask_store import MaskStore
-from segpipe.io.space import SPARE
-from segpipe.phantom import make_phantoms
+from segpipe.files.space import SPARE
+from segpipe.masks.store.store import MaskStore
+from segpipe.predict.ensemble import find_models
 from segpipe.predict.files import find_images
-from segpipe.predict.folder import Work, judge, predict_folder, settings
-from segpipe.predict.models import find_models
-from segpipe.predict.reading import Wish, reading_stage
+from segpipe.predict.folder import Wish, Work, judge, predict_folder, reading_stage, settings
 from segpipe.predict.shard import predict_shard
+from segpipe.preprocess import stage as ingest
 from segpipe.samples.sample import Sample
 from segpipe.samples.scan import scan
-from segpipe.stages import stage_configs
-from tests.unit.models import SIZE, write_model
+from tests.unit.model_files import SIZE, write_model
 
 PREDICT = {"threads": 1, "batch_size": 2, "mirror": True, "smallest_island": 0.1, "fill_holes": True}
 

@@ -15,15 +15,15 @@ import pytest
 
 from segpipe.config import Predict
 from segpipe.errors import DiskFullError, InterruptedRun
-from segpipe.io.mask_store import Layout, MaskReader, MaskStore
+from segpipe.masks.store.journal import Layout
+from segpipe.masks.store.store import MaskReader, MaskStore
 from segpipe.predict import shard as shard_module
 from segpipe.predict.ensemble import Ensemble
 from segpipe.predict.shard import predict_shard
-from segpipe.preprocess.geometry import Geometry
-from segpipe.preprocess.probabilities import at_original_size
+from segpipe.preprocess.geometry import Geometry, at_original_size
 from segpipe.preprocess.store import open_store
 from tests.conftest import PROJECT
-from tests.unit.models import write_model
+from tests.unit.model_files import write_model
 from tests.unit.prepared import stage
 
 KINDS = ("files", "archive", "rle")
@@ -197,7 +197,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from segpipe.config import Predict
-from segpipe.io.mask_store import MaskStore
+from segpipe.masks.store import MaskStore
 from tests.unit.predict import test_pipeline as tests
 
 prepared, model, output = map(Path, sys.argv[1:])

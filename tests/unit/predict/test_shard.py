@@ -9,9 +9,10 @@ import pytest
 
 from segpipe.config import Predict
 from segpipe.errors import ConfigError, InputError
-from segpipe.io.mask_store import MaskReader, Place
+from segpipe.masks.store.place import Place
+from segpipe.masks.store.store import MaskReader
 from segpipe.predict.shard import predict_shard
-from segpipe.train.loop import train_model
+from segpipe.train.stage import train_model
 from tests.unit.prepared import stage
 
 

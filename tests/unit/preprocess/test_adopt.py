@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segpipe import ingest
-from segpipe.config_file import parse_config
-from segpipe.ingest import preprocess_shard
+from segpipe.config.load import parse_config
+from segpipe.config.stages import stage_configs
+from segpipe.demo.render import phantom_arrays
 from segpipe.log import logger
-from segpipe.phantom import phantom_arrays
-from segpipe.preprocess.kept import in_order, kept_as, list_kept, of_use, present_tables, remove_unused, unused
+from segpipe.preprocess import stage as ingest
+from segpipe.preprocess.reuse import in_order, kept_as, list_kept, of_use, present_tables, remove_unused, unused
+from segpipe.preprocess.stage import preprocess_shard
 from segpipe.preprocess.store import FILES
 from segpipe.samples.sample import Sample
 from segpipe.samples.scan import scan
-from segpipe.stages import stage_configs
-from tests.unit.io.pictures import asymmetric, dicom_file
+from tests.unit.images.pictures import asymmetric, dicom_file
 
 SIZE = 64
 
@@ -211,7 +211,7 @@ def test_other_settings_read_everything_and_leave_nothing_of_the_old_ones(archiv
 
 def test_another_version_of_a_decoder_reads_everything(archive, monkeypatch):
     archive.run()
-    monkeypatch.setattr("segpipe.preprocess.recipe.cv2.__version__", "0")
+    monkeypatch.setattr("segpipe.preprocess.reuse.cv2.__version__", "0")
     assert len(archive.run()[0]) == 4
 
 
@@ -395,7 +395,7 @@ def test_a_first_run_hashes_nothing_though_all_files_have_one_size(archive, monk
         path.write_bytes(path.read_bytes().ljust(20_000, b" "))
     hashed = []
     monkeypatch.setattr(
-        "segpipe.preprocess.adopt.recipe_of_files", lambda sample, *_: hashed.append(sample.image) or ""
+        "segpipe.preprocess.reuse.recipe_of_files", lambda sample, *_: hashed.append(sample.image) or ""
     )
     archive.run(shards=8)
     assert hashed == []
@@ -406,14 +406,14 @@ def test_files_are_hashed_only_where_a_row_has_an_image_of_that_size(archive, mo
     picture(archive.folder / "data", 8)
     hashed = []
     monkeypatch.setattr(
-        "segpipe.preprocess.adopt.recipe_of_files", lambda sample, *_: hashed.append(sample.image) or ""
+        "segpipe.preprocess.reuse.recipe_of_files", lambda sample, *_: hashed.append(sample.image) or ""
     )
     archive.run()
     assert hashed == [f"images/p{number}_pa.png" for number in range(4)]
 
 
 def test_a_sample_without_a_file_is_no_error_here(archive):
-    from segpipe.preprocess.recipe import file_size, recipe_of_files
+    from segpipe.preprocess.reuse import file_size, recipe_of_files
 
     stage = stage_configs(archive.config(), [])["preprocess"]
     assert file_size(Sample("x", "images/none.png"), stage) == -1

@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 
 from segpipe.config import Dicom, Preprocess
 from segpipe.errors import ImageError
-from segpipe.io.radiograph import Decisions, Radiograph
+from segpipe.images.types import Decisions, Radiograph
 from segpipe.preprocess.intensity import Window, apply_window, choose_window, percentiles
 
 

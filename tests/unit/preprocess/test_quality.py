@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from segpipe.config import Dicom, Preprocess
-from segpipe.io.radiograph import Decisions, Radiograph, read_radiograph
-from segpipe.phantom import phantom_arrays
+from segpipe.demo.render import phantom_arrays
+from segpipe.images.read import read_radiograph
+from segpipe.images.types import Decisions, Radiograph
 from segpipe.preprocess.geometry import fit_picture, pad, plan_fit
 from segpipe.preprocess.intensity import apply_window, choose_window
-from segpipe.preprocess.polarity import field, polarity_score
-from segpipe.preprocess.quality import FINGERPRINTS, MEASURES, measure, perceptual_hash
+from segpipe.preprocess.quality import FINGERPRINTS, MEASURES, field, measure, perceptual_hash, polarity_score
 
 SIZE = 256
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from segpipe.errors import InputError
-from segpipe.io.masks.reference import mask_dtype
+from segpipe.masks.reference import mask_dtype
 from segpipe.preprocess.store import open_store, pack_bits, stack_writer, unpack_bits, write_table
 
 

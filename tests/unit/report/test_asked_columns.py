@@ -1,9 +1,9 @@
 import pytest
 
-from segpipe.config_file import parse_config
+from segpipe.config.load import parse_config
+from segpipe.config.stages import stage_configs
 from segpipe.errors import ConfigError
-from segpipe.report.asked import check_groups
-from segpipe.stages import stage_configs
+from segpipe.report.columns import check_groups
 
 CONFIG = {"data": {"images": "{image_id}.png", "masks": {"lung": "m/{image_id}.png"}}}
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from segpipe.errors import ConfigError
+from segpipe.files.table import is_score
 from segpipe.report.columns import report_columns
-from segpipe.report.score_columns import is_score
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "report-columns.md"
 ORDER = """

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segpipe.report.html.packed import MISSING, as_numbers, pack_column, pack_table, script_json
+from segpipe.report.page.packed import MISSING, as_numbers, pack_column, pack_table, script_json
 
 
 def unpacked(packed):

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from segpipe.report.html import page as page_module
-from segpipe.report.html.run_facts import ModelFacts, read_facts
+from segpipe.report.page import page as page_module
+from segpipe.report.page.run_facts import ModelFacts, read_facts
 from tests.unit.report_page import HOSTILE, run_page, run_stage, run_table
 
 

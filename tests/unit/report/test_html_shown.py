@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segpipe.phantom import phantom_arrays
-from segpipe.report.html.outlines import outline
-from segpipe.report.html.shown import LONGEST_SIDE, choose_shown, draw
+from segpipe.demo.render import phantom_arrays
+from segpipe.report.page.cases import LONGEST_SIDE, choose_shown, draw, outline
 from tests.unit.report_page import filled_path
 
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from segpipe.report.html.assets import FOLDER as STATIC
-from segpipe.report.html.texts import FOLDER, filled, languages, load_texts
+from segpipe.report.page.page import FOLDER as STATIC
+from segpipe.report.page.texts import FOLDER, filled, languages, load_texts
 
 _GAP = re.compile(r"\{(\w+)\}")
 # Keys that templates and scripts put together from parts.

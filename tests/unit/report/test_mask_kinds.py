@@ -5,15 +5,15 @@ import json
 import pandas as pd
 import pytest
 
-from segpipe.config_file import parse_config
-from segpipe.ingest import preprocess_shard
-from segpipe.phantom import make_phantoms
+from segpipe.config.load import parse_config
+from segpipe.config.stages import stage_configs
+from segpipe.demo.files import make_phantoms
 from segpipe.predict.shard import predict_shard
+from segpipe.preprocess.stage import preprocess_shard
 from segpipe.report.stage import write_run_report
 from segpipe.samples.scan import scan
-from segpipe.score.shard import score_shard
-from segpipe.stages import stage_configs
-from tests.unit.models import SIZE, write_model
+from segpipe.score.stage import score_shard
+from tests.unit.model_files import SIZE, write_model
 
 
 @pytest.fixture(scope="module")

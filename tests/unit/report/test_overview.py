@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from segpipe.phantom import phantom_arrays
+from segpipe.demo.render import phantom_arrays
 from segpipe.report.cases import GROUPS, Case, Group, choose_cases
 from segpipe.report.overview import write_overview
 

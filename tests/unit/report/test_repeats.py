@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from segpipe.preprocess.store import write_table
-from segpipe.report.repeats import spread, with_repeats
+from segpipe.report.quality import spread, with_repeats
 from segpipe.report.table import build_report
-from segpipe.score.table import score_table
+from segpipe.score.columns import score_table
 
 
 def scores(*ious):

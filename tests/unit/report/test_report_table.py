@@ -7,9 +7,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from segpipe.files.table import write_csv, write_parquet
 from segpipe.report.columns import report_columns
-from segpipe.report.table import build_report, write_report, write_typed
-from segpipe.score.table import score_table
+from segpipe.report.table import build_report
+from segpipe.score.columns import score_table
 
 GOLDEN = """\
 image_id,image,patient,patient_source,site,fold,status,reason,flags,duplicate_of,near_duplicate_of,miou,\
@@ -83,7 +84,7 @@ def scores() -> pd.DataFrame:
 
 
 def written(table: pd.DataFrame, folder: Path) -> str:
-    write_report(table, folder / "report.csv")
+    write_csv(table, folder / "report.csv")
     return (folder / "report.csv").read_bytes().decode("utf-8")
 
 
@@ -97,7 +98,7 @@ def test_report_has_exactly_these_bytes(tmp_path: Path) -> None:
 
 def test_parquet_holds_the_same_table(tmp_path: Path) -> None:
     table = build_report(images(), scores(), ["lung"], ["age"])
-    write_typed(table, tmp_path / "report.parquet")
+    write_parquet(table, tmp_path / "report.parquet")
     read = pd.read_parquet(tmp_path / "report.parquet", dtype_backend="numpy_nullable")
     assert written(read, tmp_path) == GOLDEN
     kinds = pq.read_schema(tmp_path / "report.parquet")
@@ -107,9 +108,9 @@ def test_parquet_holds_the_same_table(tmp_path: Path) -> None:
 
 def test_parquet_has_the_same_bytes_each_time_and_for_no_images_the_same_columns(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write_typed(build_report(images(), scores(), ["lung"], ["age"]), tmp_path / name)
+        write_parquet(build_report(images(), scores(), ["lung"], ["age"]), tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    write_typed(build_report(images().iloc[:0], scores().iloc[:0], ["lung"], ["age"]), tmp_path / "c")
+    write_parquet(build_report(images().iloc[:0], scores().iloc[:0], ["lung"], ["age"]), tmp_path / "c")
     assert pq.read_schema(tmp_path / "c") == pq.read_schema(tmp_path / "a")
 
 
@@ -174,7 +175,7 @@ def test_a_header_that_looks_like_a_formula_gets_an_apostrophe(tmp_path: Path) -
 
 
 def test_text_in_any_script_survives(tmp_path: Path) -> None:
-    write_report(pd.DataFrame({"age": ["Größe, 胸部\nzwei Zeilen"]}), tmp_path / "report.csv")
+    write_csv(pd.DataFrame({"age": ["Größe, 胸部\nzwei Zeilen"]}), tmp_path / "report.csv")
     assert pd.read_csv(tmp_path / "report.csv")["age"].item() == "Größe, 胸部\nzwei Zeilen"
 
 

@@ -3,11 +3,11 @@
 import pandas as pd
 import pytest
 
+from segpipe.config.stages import stage_configs
 from segpipe.errors import InputError
-from segpipe.preprocess.rows import empty_row, write_rows
+from segpipe.preprocess.store import empty_row, write_rows
 from segpipe.report.sources import read_images, read_predictions
 from segpipe.samples.sample import Sample
-from segpipe.stages import stage_configs
 from tests.unit.samples.configs import write_config
 
 

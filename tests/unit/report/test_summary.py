@@ -7,8 +7,8 @@ import pandas as pd
 
 from segpipe.config import Score
 from segpipe.report.summary import summary_text
-from segpipe.score.aggregate import summarise
-from segpipe.score.table import score_table
+from segpipe.score.columns import score_table
+from segpipe.score.summary import summarise
 
 COUNTED = Score(surface=False, boundary_iou=False, calibration=False, components=False)
 COUNTS = np.array([[[2, 1, 1, 6], [6, 1, 1, 2]], [[4, 0, 0, 6], [6, 0, 0, 4]]])

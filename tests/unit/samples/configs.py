@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from segpipe.config import Config
-from segpipe.config_file import parse_config
+from segpipe.config.load import parse_config
 
 
 def write_config(folder: Path, **sections: dict) -> Config:

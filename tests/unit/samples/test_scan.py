@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from segpipe.config_file import parse_config
+from segpipe.config.load import parse_config
 from segpipe.errors import ConfigError, InputError
 from segpipe.samples.sample import Sample
 from segpipe.samples.scan import read_scan, scan

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from segpipe.score.bca import bca_intervals, distance, draws_for, sums_by_patient
+from segpipe.score.intervals import bca_intervals, distance, draws_for, sums_by_patient
 
 
 def interval(values, seed=0, draws=4000):
@@ -90,7 +90,7 @@ def test_rows_are_computed_alone_or_together_and_the_seed_decides(monkeypatch):
     for row in range(3):
         np.testing.assert_allclose(whole[:, row], interval(values[row], 7, 2000), rtol=1e-9)
     assert not np.array_equal(whole[:, 0], interval(values[0], 8, 2000))
-    monkeypatch.setattr("segpipe.score.bca._CELLS", 100)
+    monkeypatch.setattr("segpipe.score.intervals._CELLS", 100)
     np.testing.assert_array_equal(bca_intervals(values, np.ones((3, 17)), 7, 2000), whole, "however many at a time")
 
 
@@ -124,7 +124,7 @@ def test_fewer_draws_are_made_of_very_many_patients():
 def test_sums_of_a_few_of_very_many_patients_give_the_same_interval(monkeypatch):
     values = 1 - np.random.default_rng(9).exponential(0.05, 3000)
     whole = interval(values, draws=4000)
-    monkeypatch.setattr("segpipe.score.bca.MOST_UNITS", 700)
+    monkeypatch.setattr("segpipe.score.intervals.MOST_UNITS", 700)
     fewer = interval(values, draws=4000)
     assert not np.array_equal(whole, fewer)
     np.testing.assert_allclose(fewer, whole, atol=0.1 * (whole[1] - whole[0]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from segpipe.score.boundary import boundary_iou, rim, rim_width
+from segpipe.score.surface import boundary_iou, rim, rim_width
 from tests.unit.score.masks import blobs, mask
 
 FULL = np.ones((7, 7), np.uint8)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segpipe.score.counts import confusion_counts, counts_from_bits
+from segpipe.score.overlap import confusion_counts, counts_from_bits
 
 
 def masks(*rows: str) -> np.ndarray:

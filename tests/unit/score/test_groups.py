@@ -6,9 +6,9 @@ import pytest
 
 from segpipe.config import Score
 from segpipe.errors import ConfigError
-from segpipe.score.distribution import metric_columns, of_images, pooled
+from segpipe.score.columns import score_table
 from segpipe.score.groups import group_table, groups_of, miou_of_groups
-from segpipe.score.table import score_table
+from segpipe.score.summary import metric_columns, of_images, pooled
 
 COUNTED = Score(surface=False, boundary_iou=False, calibration=False, components=False)
 

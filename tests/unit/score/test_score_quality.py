@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segpipe.score.quality import disagreement, mean_entropy, rank_correlation
+from segpipe.score.calibration import disagreement, mean_entropy, rank_correlation
 from tests.unit.score.masks import mask
 
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from segpipe.config import Score
-from segpipe.score.aggregate import summarise
-from segpipe.score.table import score_columns, score_table
+from segpipe.score.columns import score_columns, score_table
+from segpipe.score.summary import summarise
 
 ORDER = """
 miou miou_foreground iou_lung iou_heart dice_lung dice_heart precision_lung precision_heart recall_lung recall_heart

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from segpipe.train.augment.batched import augment, blur, coarsen
-from segpipe.train.augment.draws import RECIPES, Recipe, draw
+from segpipe.train.augment import RECIPES, Recipe, augment, blur, coarsen, draw
 
 SIZE = 64
 IDS = ["a", "b", "c", "d", "e"]

@@ -3,7 +3,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from segpipe.train.augment.draws import RECIPES, Recipe, draw
+from segpipe.train.augment import RECIPES, Recipe, draw
 from segpipe.train.seeds import draw_seed
 
 

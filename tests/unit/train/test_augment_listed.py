@@ -4,7 +4,7 @@ from monai.data import get_track_meta
 
 from segpipe.config import MonaiTransform
 from segpipe.errors import ConfigError
-from segpipe.train.augment.listed import ListedAugmentation
+from segpipe.train.augment_list import ListedAugmentation
 
 TURN = MonaiTransform(name="RandRotated", keys=["image", "mask"], prob=1.0, range_x=0.3, mode=["bilinear", "nearest"])
 NOISE = MonaiTransform(name="RandGaussianNoised", keys=["image"], prob=0.5)

@@ -4,10 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segpipe.config import MonaiTransform
-from segpipe.config.sides import lone_sides, pairs_by_name, swapped_order
+from segpipe.config.data import lone_sides, pairs_by_name, swapped_order
 from segpipe.errors import ConfigError
-from segpipe.train.augment.listed import ListedAugmentation
-from segpipe.train.augment.mirror import RandMirrord
+from segpipe.train.augment_list import ListedAugmentation, RandMirrord
 
 LUNGS = ["left_lung", "heart", "right_lung"]
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from segpipe.train.average import Average
+from segpipe.train.step import Average
 
 
 def network(value):

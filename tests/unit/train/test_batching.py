@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from segpipe.errors import ConfigError
-from segpipe.train.batching import Batching
+from segpipe.train.data import Batching
 
 ORDER = pd.DataFrame({"image_id": list("abcdefghijk")})
 

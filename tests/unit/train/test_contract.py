@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from segpipe.train.contract import contract, contract_hash, differences
+from segpipe.train.checkpoints import contract, contract_hash, differences
 from segpipe.train.roles import Roles, read_roles
 from tests.unit.prepared import stage
 

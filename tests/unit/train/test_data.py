@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segpipe.preprocess.store import pack_bits, stack_writer, unpack_bits, write_table
-from segpipe.train.augment.draws import RECIPES
+from segpipe.train.augment import RECIPES
 from segpipe.train.data import Pictures, batches, to_values
 
 SIZE, COUNT = 16, 5

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from segpipe.errors import ConfigError
-from segpipe.model.networks import build_network
+from segpipe.models.networks.registry import build_network
 from segpipe.train.distributed import Team, join
 
 CPU = torch.device("cpu")

@@ -3,9 +3,9 @@ import torch
 from torch import nn
 
 from segpipe.errors import ConfigError
-from segpipe.model.networks import NETWORKS, build_network
-from segpipe.train.encoder import encoder_parameters, freeze_encoder
-from tests.unit.model.test_networks import SMALL
+from segpipe.models.networks.registry import NETWORKS, build_network
+from segpipe.train.finetune import encoder_parameters, freeze_encoder
+from tests.unit.models.test_networks import SMALL
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -10,8 +10,8 @@ import pytest
 from torch.distributed.run import parse_args
 
 from segpipe.errors import ConfigError, ExitCode, InterruptedRun, SegpipeError
-from segpipe.train import launch as module
-from segpipe.train.launch import command, go_on_later, is_launcher, launch
+from segpipe.train import distributed as module
+from segpipe.train.distributed import command, go_on_later, is_launcher, launch
 
 SAVED = InterruptedRun("saved", ExitCode.SAVED)
 

@@ -3,11 +3,11 @@ import torch
 from torch import nn
 
 from segpipe.errors import ConfigError
-from segpipe.train import learner as module
+from segpipe.train import step as module
+from segpipe.train.checkpoints import TrainState, read_state, save_state
 from segpipe.train.distributed import Team
-from segpipe.train.encoder import encoder_parameters
-from segpipe.train.learner import Learner
-from segpipe.train.state import TrainState, read_state, save_state
+from segpipe.train.finetune import encoder_parameters
+from segpipe.train.step import Learner
 from tests.unit.prepared import stage
 
 CPU = Team(torch.device("cpu"))

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from segpipe.errors import ConfigError, DiskFullError, InputError, InterruptedRun
-from segpipe.train import checkpoints, course
-from segpipe.train.checkpoints import Checkpoints
-from segpipe.train.learner import Learner
-from segpipe.train.loop import train_model
-from segpipe.train.state import read_state
+from segpipe.train import checkpoints
+from segpipe.train import loop as course
+from segpipe.train.checkpoints import Checkpoints, read_state
+from segpipe.train.stage import train_model
+from segpipe.train.step import Learner
 from tests.unit.prepared import stage
 
 FILES = ("model.safetensors", "model.json", "history.csv", "training.csv")

@@ -4,8 +4,7 @@ import pytest
 
 from segpipe.errors import InputError
 from segpipe.train import lr_find
-from segpipe.train.lr_find import judge, range_test
-from segpipe.train.lr_picture import write_picture
+from segpipe.train.lr_find import judge, range_test, write_picture
 from tests.unit.prepared import stage
 
 RATES = np.geomspace(1e-6, 1, 100)

@@ -8,8 +8,8 @@ import torch
 from segpipe.errors import ConfigError
 from segpipe.train import memory
 from segpipe.train.distributed import Team
-from segpipe.train.learner import Learner
-from segpipe.train.loop import train_model
+from segpipe.train.stage import train_model
+from segpipe.train.step import Learner
 from tests.unit.prepared import stage
 
 CPU = Team(torch.device("cpu"))

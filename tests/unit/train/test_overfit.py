@@ -2,12 +2,12 @@
 
 import pandas as pd
 
-from segpipe.model.device import fix_arithmetic
+from segpipe.models.device import fix_arithmetic
+from segpipe.train.data import Feed
 from segpipe.train.distributed import join
-from segpipe.train.feed import Feed
-from segpipe.train.learner import Learner
-from segpipe.train.schedule import learning_rate
-from segpipe.train.validate import validation_miou
+from segpipe.train.seeds import learning_rate
+from segpipe.train.step import Learner
+from segpipe.train.validation import validation_miou
 from tests.unit.prepared import stage
 
 EPOCHS = 50

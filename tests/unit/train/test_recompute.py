@@ -3,9 +3,9 @@ import copy
 import pytest
 import torch
 
-from segpipe.model.networks import NETWORKS, build_network
+from segpipe.models.networks.registry import NETWORKS, build_network
 from segpipe.train.losses import build_loss
-from segpipe.train.recompute import recompute_blocks
+from segpipe.train.step import recompute_blocks
 
 SMALL = {
     "basicunet": {"features": [4, 4, 8, 8, 16, 4], "norm": "batch"},

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from segpipe.train.schedule import learning_rate, number_of_epochs
+from segpipe.train.seeds import learning_rate, number_of_epochs
 
 
 def test_the_rate_warms_up_and_then_follows_half_a_cosine():

@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from segpipe.io.lock import Lock
+from segpipe.files.lock import Lock
 from segpipe.train import scratch
-from segpipe.train.loop import train_model
 from segpipe.train.scratch import nearby
+from segpipe.train.stage import train_model
 from tests.unit.prepared import stage
 
 SHARDS = ["0000", "0001"]

@@ -5,14 +5,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from segpipe.errors import InputError
-from segpipe.model.card import ModelCard
-from segpipe.model.networks import NETWORKS, build_network
-from segpipe.model.weights import network_of, save_model
-from segpipe.train.encoder import encoder_parameters
-from segpipe.train.loop import train_model
-from segpipe.train.start import init_hash, load_initial
-from segpipe.train.tracking import Trackers
-from tests.unit.model.test_networks import SMALL
+from segpipe.models.card import ModelCard
+from segpipe.models.networks.registry import NETWORKS, build_network
+from segpipe.models.weights import network_of, save_model
+from segpipe.train.callbacks import Trackers
+from segpipe.train.finetune import encoder_parameters, init_hash, load_initial
+from segpipe.train.stage import train_model
+from tests.unit.models.test_networks import SMALL
 from tests.unit.prepared import stage
 
 

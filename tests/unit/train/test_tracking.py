@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from segpipe.errors import ConfigError
+from segpipe.train.callbacks import open_trackers
 from segpipe.train.checkpoints import Checkpoints
-from segpipe.train.loop import train_model
-from segpipe.train.tracking import open_trackers
+from segpipe.train.stage import train_model
 from tests.unit.prepared import stage
 
 ROWS = [{"epoch": n, "learning_rate": 0.1 / n, "loss": 1.0 / n, "val_miou": 1 - 0.5 / n} for n in range(1, 6)]

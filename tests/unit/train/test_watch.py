@@ -3,7 +3,7 @@ import torch
 
 from segpipe.errors import InputError
 from segpipe.train.distributed import Team
-from segpipe.train.watch import MOST_SKIPPED, LossWatch
+from segpipe.train.loop import MOST_SKIPPED, LossWatch
 
 NAN, ONE = torch.tensor(float("nan")), torch.tensor(1.0)
 

@@ -1,0 +1,50 @@
+"""Verbs to watch a run, here or on a cluster, and to clean up after a Snakemake that was killed."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segpipe.commands.app import app
+
+Watched = typer.Argument(help="the run's config file (YAML); call it in the folder that Snakemake runs in")
+
+
+@app.command(rich_help_panel="For people")
+def status(
+    config: Annotated[Path, Watched],
+    failed: Annotated[int, typer.Option(min=0, help="show the logs of so many jobs that failed")] = 5,
+    disk: Annotated[bool, typer.Option("--disk", help="count every file, however many there are")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print all of it for programs")] = False,
+) -> None:
+    """Tell what runs, waits, is done and failed, with the ends of logs; at any time, on one machine or on SLURM."""
+    from segpipe.audit.status.overview import MOST_FILES, look
+    from segpipe.audit.status.text import as_json, as_text
+    from segpipe.config.load import load_config
+
+    run = look(load_config(config), None if disk else MOST_FILES)
+    typer.echo(as_json(run, failed) if json else as_text(run, failed, _paint))
+
+
+@app.command(rich_help_panel="For people")
+def orphans(
+    config: Annotated[Path | None, typer.Argument(help="only jobs of this config's run, in the current folder")] = None,
+    prefix: Annotated[str, typer.Option(help="slurm-jobname-prefix of the run")] = "segpipe",
+    cancel: Annotated[bool, typer.Option("--cancel", help="cancel jobs whose Snakemake is gone")] = False,
+    head_is_gone: Annotated[
+        bool, typer.Option("--head-is-gone", help="also those whose Snakemake was started elsewhere")
+    ] = False,
+) -> None:
+    """List your SLURM jobs whose Snakemake was killed, and cancel them with --cancel; a live one keeps its jobs."""
+    from segpipe.audit.status.queue import report
+    from segpipe.config.load import load_config
+
+    for line in report(prefix, load_config(config) if config else None, cancel, head_is_gone):
+        typer.echo(line)
+
+
+def _paint(text: str, colour: str) -> str:
+    plain = not colour or not sys.stdout.isatty() or "NO_COLOR" in os.environ
+    return text if plain else typer.style(text, fg=colour)

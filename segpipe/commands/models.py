@@ -1,0 +1,146 @@
+"""Verbs about models: applying them to files, exporting them."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from segpipe.commands.app import app
+from segpipe.log import set_up_logging
+
+
+@app.command(rich_help_panel="For people")
+def predict(
+    images: Annotated[list[str], typer.Argument(help="a folder, files, or a pattern in quotes such as 'a/**/*.dcm'")],
+    model: Annotated[
+        list[Path],
+        typer.Option(help="a model's folder, all models of a run (results/<name>/models), or a bundle; several times"),
+    ],
+    output: Annotated[Path, typer.Option(help="folder for the masks and predictions.csv")],
+    form: Annotated[
+        Literal["auto", "labels", "per_class"], typer.Option(help="one label image, or a 0/255 PNG for each class")
+    ] = "auto",
+    masks: Annotated[
+        Literal["files", "archive", "rle"],
+        typer.Option(help="a PNG each, all in masks.tar, or run lengths in masks.parquet"),
+    ] = "files",
+    probabilities: Annotated[
+        Literal["none", "uint8", "float16"], typer.Option(help="also keep each pixel's probability")
+    ] = "none",
+    threshold: Annotated[float, typer.Option(help="smallest probability of a class's pixel")] = 0.5,
+    mirror: Annotated[bool, typer.Option(help="also predict the mirrored picture, and take the mean")] = False,
+    smallest_island: Annotated[
+        float, typer.Option(help="remove pieces smaller than this share of the class's largest; 0: keep all")
+    ] = 0.0,
+    fill_holes: Annotated[bool, typer.Option(help="fill holes in each class's mask")] = False,
+    inferer: Annotated[
+        Literal["whole", "sliding_window"], typer.Option(help="picture at once, or in windows")
+    ] = "whole",
+    engine: Annotated[
+        Literal["auto", "torch", "compile", "onnxruntime", "openvino"],
+        typer.Option(help="what computes the networks; auto: the fastest that is installed"),
+    ] = "auto",
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        typer.Option(help="auto: float32 on a CPU, half of it on CUDA"),
+    ] = "auto",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="images at a time [default: what fits into a GPU; 4 on a CPU]")
+    ] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the engine")] = 2,
+    readers: Annotated[int, typer.Option(min=1, help="processes that read ahead")] = 1,
+    writers: Annotated[int, typer.Option(min=1, help="threads that write masks")] = 2,
+    links: Annotated[
+        Literal["inside", "follow"], typer.Option(help="symbolic links: inside the folder only, or anywhere")
+    ] = "inside",
+    seconds_per_image: Annotated[int, typer.Option(min=1, help="CPU seconds after which reading is given up")] = 120,
+    tolerate: Annotated[float, typer.Option(min=0, max=1, help="share of unreadable images that is no failure")] = 0.1,
+    log: Annotated[Path | None, typer.Option(help="also write every line to this file")] = None,
+) -> None:
+    """Apply trained models to a folder of images; what is there from an interrupted call is kept."""
+    from segpipe.pool.gpus import take_gpus
+
+    set_up_logging(log)
+    take_gpus(device)  # before torch is imported
+    from segpipe.predict.folder import Wish, judge, predict_folder, settings
+
+    wanted = settings(
+        engine=engine,
+        precision=precision,
+        batch_size=batch_size or "auto",
+        threshold=threshold,
+        form=form,
+        masks=masks,
+        probabilities=probabilities,
+        inferer=inferer,
+        mirror=mirror,
+        smallest_island=smallest_island,
+        fill_holes=fill_holes,
+        device=device,
+        threads=threads,
+        writers=writers,
+    )
+    table = predict_folder(Wish(images, model, output, wanted, links, seconds_per_image, readers))
+    typer.echo(judge(table, tolerate, output))
+
+
+@app.command(rich_help_panel="For people")
+def export(
+    model: Annotated[Path, typer.Argument(help="a model's folder, as results/<name>/models/fold0")],
+    output: Annotated[Path, typer.Argument(help="the folder to write")],
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="bundle (default), onnx, torch-export; several times")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="results folder of the run that trained it, for the scores in the model card")
+    ] = None,
+) -> None:
+    """Write a model as MONAI bundle, ONNX or torch.export, with a model card; each is compared with the model."""
+    from segpipe.interop.export_model import check_formats, export_model
+
+    set_up_logging(None)
+    for line in export_model(model, output, check_formats(formats or ["bundle"]), results):
+        typer.echo(line)
+
+
+@app.command("export-masks", rich_help_panel="For people")
+def export_masks(
+    config: Annotated[Path, typer.Argument(help="a config file (YAML) whose run is finished")],
+    format_: Annotated[
+        Literal["seg", "nifti", "coco", "rle", "labelme"],
+        typer.Option("--format", help="seg: DICOM SEG, which names the patient as its source does"),
+    ],
+    output: Annotated[Path | None, typer.Option(help="folder; default: results/<name>/exports/<format>")] = None,
+    image_id: Annotated[list[str] | None, typer.Option(help="only this image; several times")] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="labelme: how far, in pixels, outlines may be from the mask's; 0: same pixels")
+    ] = 1.0,
+) -> None:
+    """Write a run's predicted masks for other programs, and exported.csv with a row per image."""
+    from segpipe.interop.export_masks import export_masks as export
+
+    set_up_logging(None)
+    typer.echo(export(config, format_, output, image_id or [], tolerance))
+
+
+@app.command("lr-find", rich_help_panel="For people")
+def lr_find(
+    config: Annotated[Path, typer.Argument(help="a config file (YAML) whose run is prepared")],
+    model: Annotated[str | None, typer.Option(help="whose training images: fold0 (default), ... or holdout")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="training steps, each at a higher rate")] = 100,
+    lowest: Annotated[float, typer.Option(help="first learning rate")] = 1e-6,
+    highest: Annotated[float, typer.Option(help="last learning rate, unless the loss diverges before")] = 1.0,
+    output: Annotated[
+        Path | None, typer.Option(help="folder of the files; default: results/<name>/lr-find/<model>")
+    ] = None,
+) -> None:
+    """Try rising learning rates on a fresh network; write lr-find.csv and lr-find.png, and suggest one."""
+    from segpipe.config.load import load_config
+    from segpipe.pool.gpus import take_gpus
+
+    set_up_logging(None)
+    take_gpus(load_config(config).train.device)  # before torch is imported
+    from segpipe.train.lr_find import find_learning_rate
+
+    typer.echo(find_learning_rate(config, model, steps, lowest, highest, output))

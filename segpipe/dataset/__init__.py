@@ -1,0 +1,1 @@
+"""All shards as one dataset: folds, duplicates, and what stands out."""

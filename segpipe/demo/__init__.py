@@ -1,0 +1,1 @@
+"""Seeded synthetic chest radiographs with their masks, for the demo and the tests."""

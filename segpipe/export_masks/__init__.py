@@ -1,1 +1,0 @@
-"""Predicted masks of a finished run in the forms that other programs read."""

@@ -1,0 +1,1 @@
+"""Masks and models in the forms that other programs read and write."""

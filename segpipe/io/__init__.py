@@ -1,1 +1,0 @@
-"""Reading radiographs and masks, and writing files atomically."""

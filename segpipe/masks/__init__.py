@@ -1,0 +1,1 @@
+"""Masks: references in every form they come in, and predictions as they are written and kept."""

@@ -1,0 +1,1 @@
+"""The networks by name; registry.py is the first."""

@@ -1,0 +1,1 @@
+"""Work on untrusted files in other processes, and this machine's GPUs."""
