@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from segpipe.config import Score
+from segpipe.files.table import as_text
 from segpipe.report.columns import EVERYTHING, Column, repeat_columns, report_columns, score_columns_of
 from segpipe.samples.shards import carried_column
 

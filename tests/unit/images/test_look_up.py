@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from segpipe.images import grey_table as module
+from segpipe.images import types as module
 from segpipe.images.types import look_up
 
 WORDS = np.random.default_rng(0).integers(0, 65536, (7, 5), np.uint16)
