@@ -4,8 +4,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segpipe.predict.engines.onnx_engine import OnnxRuntime
-from segpipe.predict.engines.onnx_engine import _converted as as_onnx
 from segpipe.predict.engines.openvino_engine import OpenVino, import_openvino
 from segpipe.predict.engines.openvino_engine import _converted as as_openvino
 from segpipe.predict.engines.torch_engine import Eager, Engine, Logits
@@ -54,33 +52,8 @@ class SharedOpenVino(OpenVino):
         return logits
 
 
-class SharedOnnxRuntime(OnnxRuntime):
-    """``intra_op_num_threads``: all threads share each picture, and sleep while they wait."""
-
-    def prepare(self, network: nn.Module) -> Logits:
-        """One picture at a time."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = self.setting.threads, 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = onnxruntime.InferenceSession(
-            as_onnx(network, self.setting.size), options, providers=["CPUExecutionProvider"]
-        )
-        name = session.get_inputs()[0].name
-
-        def logits(inputs: Tensor) -> Tensor:
-            pictures = inputs.numpy()
-            return torch.from_numpy(
-                np.concatenate([session.run(None, {name: pictures[i : i + 1]})[0] for i in range(len(pictures))])
-            )
-
-        return logits
-
-
 VARIANTS: dict[str, type[Engine]] = {
     "torch, threads share a batch": Shared,
     "torch, threads share a batch, channels last": SharedChannelsLast,
-    "onnxruntime, threads share a picture": SharedOnnxRuntime,
     "openvino, threads share a picture": SharedOpenVino,
 }

@@ -143,7 +143,7 @@ def software() -> dict[str, str]:
         needed = {_plain(match(r"[\w.-]+", text)[0]) for text in requires("segpipe") or () if "extra ==" not in text}  # type: ignore[index]
     except PackageNotFoundError:
         needed = set()
-    needed |= {"onnxruntime", "openvino"}
+    needed.add("openvino")
     found = {_plain(each.metadata["Name"]): each.version for each in distributions() if each.metadata["Name"]}
     versions = {name: found[name] for name in sorted(needed) if name in found}
     return {"python": platform.python_version(), "segpipe": __version__, **versions}

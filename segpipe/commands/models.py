@@ -37,7 +37,7 @@ def predict(
         Literal["whole", "sliding_window"], typer.Option(help="picture at once, or in windows")
     ] = "whole",
     engine: Annotated[
-        Literal["auto", "torch", "compile", "onnxruntime", "openvino"],
+        Literal["auto", "torch", "compile", "openvino"],
         typer.Option(help="what computes the networks; auto: the fastest that is installed"),
     ] = "auto",
     precision: Annotated[

@@ -71,7 +71,7 @@ class Checks(Section):
 class Predict(Section):
     """How masks are made."""
 
-    engine: Literal["auto", "torch", "compile", "onnxruntime", "openvino"] = Field(
+    engine: Literal["auto", "torch", "compile", "openvino"] = Field(
         "auto",
         description="what computes the networks (docs/engines.md); auto: on a CPU the fastest that is installed where "
         "the run is scanned, in all shards; torch on CUDA",

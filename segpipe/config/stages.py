@@ -32,7 +32,7 @@ from segpipe.files.stamp import file_stamp
 # The scan asks, so nothing here imports them, or torch.
 
 # What an engine needs besides torch; the extra that brings it has the engine's name.
-NEEDED = {"onnxruntime": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}
+NEEDED = {"openvino": ("openvino",)}
 FASTEST = ("openvino",)  # on a CPU, before PyTorch (docs/engines.md says from what)
 
 

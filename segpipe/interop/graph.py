@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 
-from segpipe.config.stages import not_installed
 from segpipe.demo.render import phantom_arrays
 from segpipe.errors import ConfigError, InputError, in_a_line
 from segpipe.models.card import ModelCard
@@ -72,7 +72,8 @@ def save_program(program: ExportedProgram, path: Path, contract: str) -> None:
 
 def check_installed() -> None:
     """Raises ConfigError where the optional packages are missing."""
-    if missing := not_installed("onnxruntime"):
+    missing = [package for package in ("onnx", "onnxscript", "onnxruntime") if find_spec(package) is None]
+    if missing:
         raise ConfigError(f"--format onnx needs {', '.join(missing)}: pip install 'segpipe[export]'.")
 
 

@@ -11,7 +11,6 @@ from segpipe.config.stages import NEEDED, fastest_on_a_cpu, not_installed
 from segpipe.errors import ConfigError
 from segpipe.log import logger
 from segpipe.models.device import choose_precision
-from segpipe.predict.engines.onnx_engine import OnnxRuntime
 from segpipe.predict.engines.openvino_engine import OpenVino
 from segpipe.predict.engines.torch_engine import Compiled, Eager, Engine, Logits, Setting
 from segpipe.predict.postprocess import build_inferer
@@ -94,8 +93,8 @@ def _try(networks: Sequence[Logits], images: int, size: int, device: torch.devic
 #
 # The engine may change the last bit of a probability, and with it a pixel. So all shards of a run have the same.
 
-ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (Eager, Compiled, OnnxRuntime, OpenVino)}
-PRECISIONS = {"onnxruntime": (torch.float32,), "openvino": (torch.float32, torch.bfloat16)}
+ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (Eager, Compiled, OpenVino)}
+PRECISIONS = {"openvino": (torch.float32, torch.bfloat16)}
 
 
 def choose_engine(predict: Predict, size: int, device: torch.device, decided: str = "") -> Engine:

@@ -9,6 +9,7 @@ from torch import nn
 
 from segpipe.config import Dicom, Predict, Preprocess
 from segpipe.config import stages as installed
+from segpipe.config.load import parse_config
 from segpipe.config.stages import NEEDED, not_installed
 from segpipe.errors import ConfigError
 from segpipe.models.networks.registry import NETWORKS, build_network
@@ -72,7 +73,7 @@ def test_where_the_engine_says_so_threads_change_nothing(name):
 
 
 @pytest.mark.parametrize("kind", list(NETWORKS))
-@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("name", list(NEEDED))
 def test_every_network_gives_the_probabilities_of_pytorch(name, kind):
     if not_installed(name):
         pytest.skip(f"the engine {name} is not installed here")
@@ -121,6 +122,12 @@ def test_auto_is_in_all_shards_what_the_scan_decided(monkeypatch):
     assert choose_engine(windows, SIZE, CPU, decided="openvino").name == "torch", "in all shards, whatever is installed"
 
 
+def test_an_engine_that_does_not_exist_is_a_config_error_that_names_the_others():
+    data = {"images": "i/{patient}.png", "masks": {"lung": "m/{patient}.png"}}
+    with pytest.raises(ConfigError, match=r"predict\.engine: found 'onnxruntime'.*'torch', 'compile' or 'openvino'"):
+        parse_config({"data": data, "predict": {"engine": "onnxruntime"}})
+
+
 @pytest.mark.parametrize("name", list(NEEDED))
 def test_an_engine_that_is_not_installed_names_its_extra(name, monkeypatch):
     monkeypatch.setattr(installed, "find_spec", lambda package: None)
@@ -133,8 +140,7 @@ def test_an_engine_that_is_not_installed_names_its_extra(name, monkeypatch):
     [
         ({"engine": "compile", "inferer": "sliding_window"}, "cpu", "whole pictures only"),
         ({"engine": "openvino", "inferer": "sliding_window"}, "cpu", "whole pictures only"),
-        ({"engine": "onnxruntime", "precision": "float32"}, "cuda", "Set predict.device: cpu"),
-        ({"engine": "onnxruntime", "precision": "bfloat16"}, "cpu", "does not compute in bfloat16"),
+        ({"engine": "openvino", "precision": "float32"}, "cuda", "Set predict.device: cpu"),
         ({"engine": "openvino", "precision": "float16"}, "cpu", "does not compute in float16"),
     ],
 )
@@ -253,7 +259,7 @@ def test_openvino_never_loads_what_reports_to_its_maker(tmp_path):
 import socket, sys, torch
 def refuse(*_): raise SystemExit("a connection")
 socket.socket.connect = socket.getaddrinfo = refuse
-from segpipe.predict.engines import Setting
+from segpipe.predict.engines.torch_engine import Setting
 from segpipe.predict.engines.openvino_engine import OpenVino
 run = OpenVino(Setting(32, torch.device("cpu"), torch.float32, 1)).prepare(torch.nn.Conv2d(1, 2, 3, padding=1))
 assert run(torch.zeros(3, 1, 32, 32)).shape == (3, 2, 32, 32)
