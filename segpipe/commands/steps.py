@@ -14,6 +14,7 @@ from segpipe.log import set_up_logging
 StageFile = Annotated[
     Path, typer.Option("--config", help="the stage's part of the config, as `segpipe scan` writes it")
 ]
+Threads = Annotated[int, typer.Option(min=1, help="cores to use; the result is the same for any number")]
 Log = Annotated[Path | None, typer.Option(help="also write every line to this file")]
 Output = Annotated[Path, typer.Option(help="where to write")]
 
@@ -43,6 +44,7 @@ def preprocess(
     kept: Annotated[
         Path | None, typer.Option(help="folder in which stores are kept, to take over what did not change")
     ] = None,
+    threads: Threads = 1,
     log: Log = None,
 ) -> None:
     """Decode, window and fit a shard's images into its store."""
@@ -50,7 +52,7 @@ def preprocess(
     from segpipe.preprocess.stage import preprocess_shard
 
     set_up_logging(log)
-    preprocess_shard(load_stage(config, PreprocessStage), table, output, kept)
+    preprocess_shard(load_stage(config, PreprocessStage), table, output, kept, threads)
 
 
 @app.command(rich_help_panel="Steps of the workflow")

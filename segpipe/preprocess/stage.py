@@ -49,12 +49,15 @@ class Reading:
     mask: np.ndarray | None = None  # (size, size), bit i = class i
 
 
-def preprocess_shard(stage: PreprocessStage, table: Path, output: Path, kept: Path | None = None) -> None:
+def preprocess_shard(
+    stage: PreprocessStage, table: Path, output: Path, kept: Path | None = None, threads: int = 1
+) -> None:
     """Bring every image of ``table`` into ``images.npy``, ``masks.npy`` and ``table.parquet`` of ``output``.
 
     Rows whose files and settings are those of a row in the folder ``kept`` are taken over from there, and the new
     store is kept there, too (:mod:`segpipe.preprocess.reuse`). The others are read in another process, so that a file
-    which hangs or crashes a decoder costs its row. Memory is that of one image, however large the shard.
+    which hangs or crashes a decoder costs its row. ``threads`` such processes read at the same time; the result is the
+    same for any number. Memory is that of a few images for each, however large the shard.
     """
     remove_leftovers(output)
     made_from = fingerprint(table.read_bytes())
@@ -62,7 +65,7 @@ def preprocess_shard(stage: PreprocessStage, table: Path, output: Path, kept: Pa
     search = Search(stage, samples, settings_hash(stage), read_salt(stage.patient_salt_file))
     if kept:
         search.look_into(of_use(list_kept(kept), table.stem, present_tables(table.parent)))
-    rows = _write_store(stage, table.stem, samples, search.found, output)
+    rows = _write_store(stage, table.stem, samples, search.found, output, threads)
     if kept:
         mine = kept_as(kept, table.stem, search.settings, made_from)
         keep(output, mine)
@@ -72,7 +75,12 @@ def preprocess_shard(stage: PreprocessStage, table: Path, output: Path, kept: Pa
 
 
 def _write_store(
-    stage: PreprocessStage, shard: str, samples: Sequence[Sample], found: Mapping[int, Found], output: Path
+    stage: PreprocessStage,
+    shard: str,
+    samples: Sequence[Sample],
+    found: Mapping[int, Found],
+    output: Path,
+    threads: int,
 ) -> list[dict[str, Any]]:
     """Write the three files, from rows that were ``found`` (by number of the sample) and by reading; the rows."""
     shape = (stage.preprocess.size, stage.preprocess.size)
@@ -84,7 +92,7 @@ def _write_store(
     with (
         stack_writer(images_path, len(samples), shape, no_image.dtype) as images,
         stack_writer(masks_path, len(samples), shape, no_mask.dtype) as masks,
-        _readings(stage, samples, found) as readings,
+        _readings(stage, samples, found, threads) as readings,
     ):
         for reading in track(readings, len(samples), f"preprocess {shard}"):
             images.append(no_image if reading.image is None else reading.image)
@@ -96,11 +104,11 @@ def _write_store(
 
 @contextmanager
 def _readings(
-    stage: PreprocessStage, samples: Sequence[Sample], found: Mapping[int, Found]
+    stage: PreprocessStage, samples: Sequence[Sample], found: Mapping[int, Found], threads: int
 ) -> Iterator[Iterator[Reading]]:
     """What became of each sample, in order."""
     todo = [sample for number, sample in enumerate(samples) if number not in found]
-    with isolated_map(image_reader, (stage,), todo, Limits(stage.seconds_per_image), preload=PRELOAD) as read:
+    with isolated_map(image_reader, (stage,), todo, Limits(stage.seconds_per_image), threads, PRELOAD) as read:
 
         def one(number: int, sample: Sample) -> Reading:
             if number in found:

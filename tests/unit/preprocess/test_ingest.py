@@ -21,6 +21,7 @@ from segpipe.errors import ConfigError
 from segpipe.images.types import Decisions, Radiograph
 from segpipe.log import logger
 from segpipe.preprocess.stage import Reading, image_reader, preprocess_shard, read_sample
+from segpipe.preprocess.store import FILES
 from segpipe.samples.sample import Sample
 from segpipe.samples.scan import scan
 from tests.unit.images.pictures import SECRET, asymmetric, dicom_file, encoded
@@ -35,7 +36,7 @@ def config(root, **data):
     return parse_config({"classes": {"lung": None}, "data": values, **sections})
 
 
-def preprocess(root, **data):
+def preprocess(root, threads=1, **data):
     """The store's table by file name, and the stored images."""
     settings = config(root, **data)
     found = scan(settings)
@@ -43,7 +44,7 @@ def preprocess(root, **data):
     output = root.parent / "store"
     output.mkdir(exist_ok=True)
     stage = stage_configs(settings, [])["preprocess"]
-    preprocess_shard(stage, settings.folder / "samples" / f"{shard}.csv", output)
+    preprocess_shard(stage, settings.folder / "samples" / f"{shard}.csv", output, threads=threads)
     table = pd.read_parquet(output / "table.parquet")
     return table.set_index("image"), np.load(output / "images.npy")
 
@@ -91,6 +92,17 @@ def test_a_worker_reads_what_this_process_reads(root):
     assert isinstance(reading, Reading)
     np.testing.assert_array_equal(images[0], reading.image)
     assert table["picture"]["b.png"] == reading.row["picture"]
+
+
+def test_any_number_of_reading_processes_writes_the_same_bytes(root):
+    for number in range(9):
+        (root / f"{number}.png").write_bytes(encoded(asymmetric(rows=50 + 9 * number).astype(np.uint8), "PNG"))
+    (root / "5.png").write_bytes(b"nothing")
+    stores = []
+    for threads in (1, 2, 3):
+        preprocess(root, threads)
+        stores.append([(root.parent / "store" / name).read_bytes() for name in FILES])
+    assert stores[0] == stores[1] == stores[2]
 
 
 def test_a_wrong_transform_in_the_config_is_the_configs_error(root, tmp_path):
