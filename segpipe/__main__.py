@@ -1,6 +1,6 @@
 """``python -m segpipe``."""
 
-from segpipe.commands.app import main
+from segpipe.cli import main
 
 if __name__ == "__main__":
     main()

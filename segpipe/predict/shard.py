@@ -36,14 +36,18 @@ def predict_shard(
     mean probability deciding. Without, all models predict all images.
     """
     store = open_store(shard)
-    predictor = Predictor(stage, store, by_name(models), Place.of_shard(masks), dataset is None)
+    predictor = Predictor(stage, store, by_name(models), Place.of_shard(masks))
     wanted = ["labelled"] if stage.labelled_only else ["labelled", "unlabelled"]
     allowed = _models_by_image(store.table, wanted, dataset, shard.name, list(predictor.folders))
-    if dataset:
-        predictor.warn_of_known(allowed)
+    seen = images_seen(store.table, predictor.folders, allowed, dataset)
+    if any(seen):
+        logger.warning(
+            "%d of these images are not scored: a model that predicts them was trained on their pictures, or started "
+            "from one (model.init) that was", sum(seen),
+        )  # fmt: skip
     with closing(predictor):
         new = predictor.run(allowed, shard.name)
-        rows = [predictor.row(index, names) for index, names in enumerate(allowed)]
+        rows = [{**predictor.row(index, names), "seen": seen[index]} for index, names in enumerate(allowed)]
     write_table(output, pd.DataFrame(rows))
     _log_outcome(shard.name, rows, new)
 
@@ -56,7 +60,6 @@ class Predictor:
     store: Store
     folders: Mapping[str, Path]
     place: Place
-    given: bool
 
     def __post_init__(self) -> None:
         stage = self.stage
@@ -65,19 +68,6 @@ class Predictor:
         )
         form = mask_form(stage.predict.form, stage.classes, stage.label_masks)
         self._writer = MaskWriter(self._ensemble, stage.predict, form, stage.classes, self.place)
-        # Models of this run never predict patients that they saw; given ones may, and such scores would mean nothing.
-        self._seen = self._ensemble.pictures_seen() if self.given else set()
-
-    def warn_of_known(self, allowed: Sequence[Sequence[str]]) -> None:
-        """Tell of pictures that a model of this run saw all the same: in ``model.init``, or as another patient's."""
-        seen = {name: pictures_seen(folder) for name, folder in self.folders.items()}
-        pairs = zip(self.store.table["picture"], allowed, strict=True)
-        known = sum(any(picture in seen[name] for name in names) for picture, names in pairs)
-        if known:
-            logger.warning(
-                "%d of these pictures trained the model that predicts them, as part of model.init or as a duplicate; "
-                "their scores are too good", known,
-            )  # fmt: skip
 
     def run(self, allowed: Sequence[Sequence[str]], shard: str) -> int:
         """Make all masks that are not there, and leave no others; how many were made."""
@@ -106,7 +96,6 @@ class Predictor:
             "form": self._writer.form,
             "masks": self._writer.layout.kind,
             "probabilities": self._writer.layout.probabilities,
-            "seen": self.store.table["picture"].iloc[index] in self._seen,
             "masks_sha256": entry.content if entry else "",
             "removed_pixels": facts.get("removed_pixels", 0),
             "filled_pixels": facts.get("filled_pixels", 0),
@@ -181,6 +170,27 @@ def _models_by_image(
     # "" is a patient without a fold, whom no model saw. A model's repeats, fold0-r2 and so on, have its patients.
     unseen: dict[str, Any] = {name: rows[f"role:{plain_name(name)}"].isin(["test", ""]).tolist() for name in models}
     return [[name for name in models if use and unseen[name][index]] for index, use in enumerate(usable)]
+
+
+def images_seen(
+    table: pd.DataFrame, folders: Mapping[str, Path], allowed: Sequence[Sequence[str]], dataset: Path | None
+) -> list[bool]:
+    """Whether a model that predicts an image was trained on its picture, so that a score would mean nothing.
+
+    Given models may have been. Models of this run are kept from the patients of their fold, but ``model.init``, or a
+    duplicate under another patient's name, may have shown them a picture; with ``dataset`` that is so for all images
+    of its patient.
+    """
+    pictures = table["picture"]
+    whole = pd.read_parquet(dataset, columns=["patient", "picture"]) if dataset else None
+    seen: dict[str, pd.Series] = {}
+    for name, folder in folders.items():
+        hashes = pictures_seen(folder)
+        seen[name] = pictures.isin(hashes)
+        if whole is not None:
+            patients = set(whole.loc[whole["picture"].isin(hashes), "patient"]) - {""}
+            seen[name] |= table["patient"].isin(patients)
+    return [any(seen[name].iloc[index] for name in names) for index, names in enumerate(allowed)]
 
 
 def _log_outcome(shard: str, rows: Sequence[Mapping[str, Any]], new: int) -> None:

@@ -99,7 +99,10 @@ def run_summary(
     return summary
 
 
-SEEN = "the given model was trained on this picture, so that its score would say nothing"
+SEEN = (
+    "a model that predicts it was trained on this patient's pictures (as model.weights, or through model.init), so that "
+    "its score would say nothing"
+)
 
 
 def _outcome(images: pd.DataFrame, predictions: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

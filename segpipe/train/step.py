@@ -195,7 +195,10 @@ class Learner:
 def _optimizer(network: nn.Module, name: str, rate: float, decay: float) -> torch.optim.Optimizer:
     parameters = list(network.parameters())
     if name == "sgd":
-        return torch.optim.SGD(parameters, lr=rate, momentum=0.9, nesterov=True, weight_decay=decay, fused=True)
+        sgd = torch.optim.SGD(parameters, lr=rate, momentum=0.9, nesterov=True, weight_decay=decay, fused=True)
+        for parameter in parameters:  # torch cannot begin with some of them, as where an encoder is frozen at first
+            sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return sgd
     kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
     return kind(parameters, lr=rate, weight_decay=decay, fused=True)  # five times as fast as one by one
 

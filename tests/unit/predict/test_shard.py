@@ -11,7 +11,7 @@ from segpipe.config import Predict
 from segpipe.errors import ConfigError, InputError
 from segpipe.masks.store.place import Place
 from segpipe.masks.store.store import MaskReader
-from segpipe.predict.shard import predict_shard
+from segpipe.predict.shard import images_seen, predict_shard
 from segpipe.train.stage import train_model
 from tests.unit.prepared import stage
 
@@ -97,18 +97,36 @@ def test_a_given_model_knows_the_pictures_it_was_trained_on(prepared, models, tm
     assert not predict(prepared, models, tmp_path / "run")["seen"].any(), "models of a run predict what they never saw"
 
 
-def test_pictures_that_the_model_knows_from_where_it_started_are_told(prepared, models, tmp_path, caplog):
-    copies = [tmp_path / model.name for model in models]
-    for source, copy in zip(models, copies, strict=True):
-        shutil.copytree(source, copy)
-    predict(prepared, copies, tmp_path)
-    assert "trained the model" not in caplog.text
+def test_patients_that_a_model_of_the_run_knows_through_model_init_are_not_scored(
+    prepared, models, tmp_path, caplog
+):
     table = pd.read_parquet(prepared / "dataset.parquet")
-    first = table[(table["shard"] == "0000") & (table["fold"] == "0")]["picture"].iloc[0]
-    with (copies[0] / "training.csv").open("a") as file:
-        file.write(f"{first}\n")
-    predict(prepared, copies, tmp_path)
-    assert "1 of these pictures trained the model that predicts them" in caplog.text
+    tested = table[(table["shard"] == "0000") & (table["fold"] == "0")]["image_id"].tolist()
+    init = tmp_path / "init"
+    shutil.copytree(models[1], init)  # it was trained on what fold 0 tests
+    (init / "training.csv").write_text("picture\n" + table.set_index("image_id")["picture"][tested[0]] + "\n")
+    tuned = stage("train", epochs=1)
+    tuned = tuned.model_copy(update={"model": tuned.model.model_copy(update={"init": init})})
+    train_model(tuned, prepared / "dataset.parquet", prepared / "shards", "fold0", tmp_path / "fold0")
+    folders = [tmp_path / "fold0", models[1]]
+    seen = predict(prepared, folders, tmp_path)["seen"]
+    assert seen[seen].index.tolist() == tested[:1]
+    assert "1 of these images are not scored" in caplog.text
+    table.loc[table["image_id"].isin(tested), "patient"] = "one"
+    assert len(tested) > 1
+    store = pd.read_parquet(prepared / "shards/0000/table.parquet")
+    known = images_seen(
+        store.assign(patient=store["image_id"].map(table.set_index("image_id")["patient"])),
+        {folder.name: folder for folder in folders},
+        [["fold0"] if image_id in tested else ["fold1"] for image_id in store["image_id"]],
+        table_of(table, tmp_path),
+    )
+    assert store["image_id"][known].tolist() == tested, "other pictures of a patient that it saw"
+
+
+def table_of(table, folder):
+    table.to_parquet(folder / "dataset.parquet")
+    return folder / "dataset.parquet"
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])
