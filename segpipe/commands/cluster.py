@@ -16,16 +16,17 @@ Watched = typer.Argument(help="the run's config file (YAML); call it in the fold
 def status(
     config: Annotated[Path, Watched],
     failed: Annotated[int, typer.Option(min=0, help="show the logs of so many jobs that failed")] = 5,
-    disk: Annotated[bool, typer.Option("--disk", help="count every file, however many there are")] = False,
+    disk: Annotated[
+        bool, typer.Option("--disk", help="measure the folders of the results, which asks for every file")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="print all of it for programs")] = False,
 ) -> None:
-    """Tell what runs, waits, is done and failed, with the ends of logs; at any time, on one machine or on SLURM."""
-    from segpipe.audit.status.overview import MOST_FILES, look
-    from segpipe.audit.status.text import as_json, as_text
+    """Count what is done, failed and waiting, with the ends of logs; at any time, on one machine or on SLURM."""
+    from segpipe.audit.status import as_json, as_text, look
     from segpipe.config.load import load_config
 
-    run = look(load_config(config), None if disk else MOST_FILES)
-    typer.echo(as_json(run, failed) if json else as_text(run, failed, _paint))
+    found = look(load_config(config), failed, disk)
+    typer.echo(as_json(found) if json else as_text(found, _paint))
 
 
 @app.command(rich_help_panel="For people")
@@ -38,7 +39,7 @@ def orphans(
     ] = False,
 ) -> None:
     """List your SLURM jobs whose Snakemake was killed, and cancel them with --cancel; a live one keeps its jobs."""
-    from segpipe.audit.status.queue import report
+    from segpipe.audit.slurm import report
     from segpipe.config.load import load_config
 
     for line in report(prefix, load_config(config) if config else None, cancel, head_is_gone):

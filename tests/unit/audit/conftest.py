@@ -1,6 +1,5 @@
 import os
 import socket
-from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from segpipe.config.load import parse_config
 from segpipe.samples.scan import scan
-from tests.unit.audit.status.fake_slurm import FakeSlurm
+from tests.unit.audit.fake_slurm import FakeSlurm
 
 RUN = "segpipe_3dac500b-9b65-44b0-bb59-bc53082f0301"
 LOG = """\
@@ -22,6 +21,8 @@ SNAKEMAKE
 
 Building DAG of jobs...
 SLURM run ID: {run}
+rule preprocess:
+    input: {results}/samples/0000.csv
 Finished jobid: 2 (Rule: preprocess)
 1 of 12 steps (8%) done
 """
@@ -55,24 +56,17 @@ class RunFolder:
         return path
 
     def finish(self, job):
-        """The outputs of a job, empty."""
-        for output in job.outputs:
-            self.write(output)
+        """The output of a job, empty."""
+        self.write(f"results/tiny/{job.output}")
 
-    def mark(self, output, slurm_job=None):
-        """As Snakemake marks the output of a job that was started."""
-        name = urlsafe_b64encode(output.encode()).decode()
-        self.write(
-            f".snakemake/incomplete/{name}",
-            f'{{"external_jobid": {f"{chr(34)}{slurm_job}{chr(34)}" if slurm_job else "null"}}}',
-        )
+    def lock(self):
+        self.write(".snakemake/locks/0.output.lock", "results/tiny/report.csv\n")
 
-    def lock(self, *outputs):
-        self.write(".snakemake/locks/0.output.lock", "\n".join(outputs) + "\n")
-
-    def log(self, host=None, run=RUN):
-        text = LOG.format(host=host or socket.gethostname(), run=run)
-        return self.write(".snakemake/log/2026-11-26T205525.087404.snakemake.log", text)
+    def log(self, host=None, run=RUN, results="results/tiny", time="205525"):
+        """As a call of Snakemake that sends jobs to SLURM, or none."""
+        text = LOG.format(host=host or socket.gethostname(), run=run, results=results)
+        text = text if run else text.replace("SLURM run ID: \n", "")
+        return self.write(f".snakemake/log/2026-11-26T{time}.087404.snakemake.log", text)
 
 
 @pytest.fixture

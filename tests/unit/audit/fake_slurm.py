@@ -2,7 +2,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from segpipe.audit.status.queue import FORMAT
+from segpipe.audit.slurm import FORMAT
 
 # Both know the jobs of everybody; without --me they would touch those of others.
 SQUEUE = """#!{python}
@@ -45,7 +45,7 @@ class FakeSlurm:
 
     def add(self, number, run, folder, state="RUNNING", reason="None", comment="rule_preprocess_wildcards_0000"):
         with (self.folder / "queue").open("a") as file:
-            file.write("\t".join([str(number), run, state, "1:02", reason, str(folder), comment]) + "\n")
+            file.write("\t".join([str(number), run, state, reason, str(folder), comment]) + "\n")
 
     def left(self):
         return [line.split("\t")[0] for line in (self.folder / "queue").read_text().splitlines()]
