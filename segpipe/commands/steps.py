@@ -143,6 +143,7 @@ def score(
     predictions: Annotated[Path, typer.Option(help="what predict wrote")],
     masks: Annotated[Path, typer.Option(help="folder of the masks")],
     output: Output,
+    threads: Annotated[int, typer.Option(min=1, help="processes that share the images")] = 1,
     log: Log = None,
 ) -> None:
     """Compare a shard's masks with their references, pixel by pixel."""
@@ -150,7 +151,8 @@ def score(
     from segpipe.score.stage import score_shard
 
     set_up_logging(log)
-    score_shard(load_stage(config, ScoreStage), table, shard / "table.parquet", predictions, masks, output)
+    stage = load_stage(config, ScoreStage)
+    score_shard(stage, table, shard / "table.parquet", predictions, masks, output, threads)
 
 
 @app.command(rich_help_panel="Steps of the workflow")

@@ -1,18 +1,25 @@
-"""The score stage: a shard's masks against their references, at the original resolution."""
+"""The score stage: a shard's masks against their references, at the original resolution.
 
-from collections.abc import Callable, Collection, Iterator
+Masks are read and measured in worker processes, as many as there are threads: a file that crashes or hangs its decoder
+ends a worker and not the job, and every core counts. The table is the same for any number of them.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cache, partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 
 from segpipe.config.stages import ScoreStage
 from segpipe.errors import ImageError, InputError
 from segpipe.log import logger, track
-from segpipe.masks.reference import read_reference
+from segpipe.masks.reference import ReferenceMask, read_reference
 from segpipe.masks.store.store import MaskReader
+from segpipe.pool.isolated import isolated_map
+from segpipe.pool.worker import GIB, Limits, Lost
 from segpipe.preprocess.geometry import Geometry, at_original_size
 from segpipe.preprocess.store import pack_bits, write_table
 from segpipe.samples.sample import Sample, mask_inside
@@ -21,99 +28,146 @@ from segpipe.score.columns import measure, measured_columns, score_table
 from segpipe.score.overlap import counts_from_bits
 
 SPACING = ["spacing_row_mm", "spacing_column_mm"]
+LIMITS = Limits(cpu_seconds=600, memory_bytes=8 * GIB)  # of one image, whose distances may be between long contours
+PRELOAD = ("segpipe.score.stage",)  # what takes long to import
+
+Scored = tuple[np.ndarray, dict[str, float]]  # counts, int64 (classes + 1, 4), and what else is measured, by column
 
 
-def score_shard(stage: ScoreStage, samples: Path, images: Path, predictions: Path, masks: Path, output: Path) -> None:
+def score_shard(
+    stage: ScoreStage, samples: Path, images: Path, predictions: Path, masks: Path, output: Path, threads: int = 1
+) -> None:
     """Write a Parquet table with a row for every image that has a reference and an honest prediction.
 
-    ``samples`` is the shard's sample table, ``images`` the store's, ``predictions`` what predict wrote.
+    ``samples`` is the shard's sample table, ``images`` the store's, ``predictions`` what predict wrote. ``threads`` is
+    the number of processes that share the images.
+
+    Raises:
+        InputError: a mask is missing or damaged, or a reference changed since it was preprocessed.
     """
-    scorer = ShardScorer(stage, samples, images, predictions, masks)
-    image_ids = scorer.image_ids
-    counts = np.zeros((len(image_ids), len(stage.classes) + 1, 4), np.int64)
-    measured = {name: np.zeros(len(image_ids)) for name in measured_columns(list(stage.classes), stage.score)}
-    for number, pair in enumerate(track(scorer.pairs(), len(image_ids), f"score {samples.stem}")):
-        counts[number] = pair.counts(len(stage.classes))
-        both = pair.prediction, pair.reference
-        found = measure(*both, pair.spacing, list(stage.classes), stage.score, pair.probability)
-        for name, values in measured.items():
-            values[number] = found[name]
-    write_table(output, score_table(image_ids, counts, list(stage.classes)).assign(**measured))
+    files = stage, samples, images, predictions, masks
+    image_ids, classes = ShardScorer(*files).image_ids, list(stage.classes)
+    counts = np.zeros((len(image_ids), len(classes) + 1, 4), np.int64)
+    measured = {name: np.zeros(len(image_ids)) for name in measured_columns(classes, stage.score)}
+    with isolated_map(scoring, files, image_ids, LIMITS, threads, PRELOAD) as results:
+        for number, result in enumerate(track(results, len(image_ids), f"score {samples.stem}")):
+            counts[number], found = _checked(result, image_ids[number])
+            for name, values in measured.items():
+                values[number] = found[name]
+    write_table(output, score_table(image_ids, counts, classes).assign(**measured))
     logger.info("shard %s: %d images scored", samples.stem, len(image_ids))
+
+
+def scoring(
+    stage: ScoreStage, samples: Path, images: Path, predictions: Path, masks: Path
+) -> Callable[[str], Scored | InputError]:
+    """The function that a worker applies to every image; an InputError is returned, so that its text arrives."""
+    cv2.setNumThreads(1)  # the processes share the cores
+    scorer = ShardScorer(stage, samples, images, predictions, masks)
+    reader, classes = scorer.open_masks(), list(stage.classes)
+
+    def score(image_id: str) -> Scored | InputError:
+        try:
+            pair = scorer.pair(image_id, reader)
+            if pair.changed:
+                return InputError(_changed(pair.sample, "."))
+            both = pair.prediction, pair.reference
+            return pair.counts, measure(*both, pair.spacing, classes, stage.score, pair.probability)
+        except InputError as error:
+            return error
+
+    return score
+
+
+def _checked(result: Scored | InputError | Lost, image_id: str) -> Scored:
+    if isinstance(result, InputError):
+        raise result
+    if isinstance(result, Lost):
+        raise InputError(f"Scoring {image_id} {result.reason}.")
+    return result
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image's masks, unsigned (rows, columns) with class ``i`` in bit ``i``; ``spacing`` in mm, None: unknown."""
+    """An image's masks, unsigned (rows, columns) with class ``i`` in bit ``i``; ``spacing`` in mm, None: unknown.
 
-    image_id: str
+    ``changed`` says whether the reference's files are others than those that were preprocessed.
+    """
+
+    sample: Sample
     prediction: np.ndarray
     reference: np.ndarray
+    classes: int
+    changed: bool
     spacing: tuple[float, float] | None
     probability: Callable[[int], np.ndarray]  # of class i at the original size, float32 (rows, columns)
 
-    def counts(self, classes: int) -> np.ndarray:
+    @property
+    def counts(self) -> np.ndarray:
         """Counts of pixels, int64 (classes + 1, 4)."""
-        return counts_from_bits(self.prediction, self.reference, classes)
+        return counts_from_bits(self.prediction, self.reference, self.classes)
 
 
-@dataclass
 class ShardScorer:
-    """Counts of the images of a shard; the arguments are those of :func:`score_shard`."""
+    """The pairs of masks of a shard; the arguments are those of :func:`score_shard`."""
 
-    stage: ScoreStage
-    samples: Path
-    images: Path
-    predictions: Path
-    masks: Path
-
-    def __post_init__(self) -> None:
-        names = {"image_id", "status", *SPACING, *(field.name for field in fields(Geometry))}
-        facts = pd.read_parquet(self.images, columns=sorted(names)).set_index("image_id")
-        predicted = pd.read_parquet(self.predictions).query("predicted and not seen").set_index("image_id")
-        known = facts.dropna(subset=["rows", "columns"])
-        self._geometries = {str(name): Geometry.of_row(row.to_dict()) for name, row in known.iterrows()}
-        spacings = facts[SPACING].dropna().itertuples()
-        self._spacings = {name: (float(row), float(column)) for name, row, column in spacings}
-        self._predicted = predicted
-        wanted = set(facts.index[facts["status"] == "labelled"]) & set(predicted.index)
-        self._todo = [sample for sample in read_table(self.samples) if sample.image_id in wanted]
+    def __init__(self, stage: ScoreStage, samples: Path, images: Path, predictions: Path, masks: Path) -> None:
+        self._stage, self._masks = stage, masks
+        names = {"image_id", "status", "mask_sha256", *SPACING, *(field.name for field in fields(Geometry))}
+        facts = pd.read_parquet(images, columns=sorted(names)).set_index("image_id")
+        self._predicted = pd.read_parquet(predictions).query("predicted and not seen").set_index("image_id")
+        wanted = set(facts.index[facts["status"] == "labelled"]) & set(self._predicted.index)
+        self._samples = {sample.image_id: sample for sample in read_table(samples) if sample.image_id in wanted}
+        self._facts = facts
 
     @property
     def image_ids(self) -> list[str]:
         """The images that have a reference and an honest prediction, in the order of the sample table."""
-        return [sample.image_id for sample in self._todo]
+        return list(self._samples)
 
-    def counts(self, image_ids: Collection[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:
-        """Each image, or each of those named, with its counts, int64 (classes + 1, 4).
+    def open_masks(self) -> MaskReader:
+        """A reader of the predicted masks, for :meth:`pair`; one serves one thread.
 
         Raises:
-            InputError: a mask is missing or damaged, or a reference changed since it was preprocessed.
+            InputError: there are none.
         """
-        for pair in self.pairs(image_ids):
-            yield pair.image_id, pair.counts(len(self.stage.classes))
+        return MaskReader.of_shard(self._masks, self._predicted, self._stage.classes)
 
-    def pairs(self, image_ids: Collection[str] | None = None) -> Iterator[Pair]:
-        """As :meth:`counts`, with the masks themselves."""
-        with MaskReader.of_shard(self.masks, self._predicted, self.stage.classes) as reader:
-            for sample in self._todo:
-                name = sample.image_id
-                if image_ids is None or name in image_ids:
-                    prediction, reference = pack_bits(reader.masks(name)), self._reference(sample)
-                    squares = cache(partial(reader.probabilities, name))  # read once for all classes, if at all
-                    probability = partial(self._probability, squares, name)
-                    yield Pair(name, prediction, reference, self._spacings.get(name), probability)
+    def pair(self, image_id: str, reader: MaskReader) -> Pair:
+        """The masks of one of :attr:`image_ids`.
 
-    def _probability(self, squares: Callable[[], np.ndarray], image_id: str, index: int) -> np.ndarray:
-        return np.asarray(at_original_size(squares()[index : index + 1], self._geometries[image_id])[0])
+        Raises:
+            InputError: a mask is missing or damaged.
+        """
+        facts = self._facts.loc[image_id]
+        geometry, spacing = Geometry.of_row(facts.to_dict()), facts[SPACING].to_numpy(np.float64, na_value=np.nan)
+        known = None if np.isnan(spacing).any() else (float(spacing[0]), float(spacing[1]))
+        prediction = pack_bits(reader.masks(image_id))
+        reference = self._reference(self._samples[image_id], (geometry.rows, geometry.columns))
+        sha256 = " ".join(value for _, value in sorted(reference.sha256.items()))
+        squares = cache(partial(reader.probabilities, image_id))  # read once for all classes, if at all
 
-    def _reference(self, sample: Sample) -> np.ndarray:
-        stage, geometry = self.stage, self._geometries[sample.image_id]
-        shape = (geometry.rows, geometry.columns)
+        def probability(index: int) -> np.ndarray:
+            return np.asarray(at_original_size(squares()[index : index + 1], geometry)[0])
+
+        return Pair(
+            self._samples[image_id],
+            prediction,
+            reference.bits,
+            len(self._stage.classes),
+            sha256 != facts["mask_sha256"],
+            known,
+            probability,
+        )
+
+    def _reference(self, sample: Sample, shape: tuple[int, int]) -> ReferenceMask:
+        stage = self._stage
         try:
             files = {name: mask_inside(stage.root, path, stage.links) for name, path in sample.masks.items()}
-            return read_reference(files, stage.classes, shape, stage.missing_mask, stage.root).bits
-        except ImageError as error:
-            # It was readable when the shard was preprocessed, so the set changed under the run.
-            text = f"The mask of {sample.image} changed since it was preprocessed: {error}"
-            raise InputError(f"{text} Run again to take the change in.") from None
+            return read_reference(files, stage.classes, shape, stage.missing_mask, stage.root)
+        except ImageError as error:  # it was readable when the shard was preprocessed
+            raise InputError(_changed(sample, f": {error}")) from None
+
+
+def _changed(sample: Sample, how: str) -> str:
+    return f"The mask of {sample.image} changed since it was preprocessed{how} Run again to take the change in."

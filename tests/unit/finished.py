@@ -75,6 +75,7 @@ def run_stages(config: Config) -> None:
         predictions, scores = (results / name / f"{shard}.parquet" for name in ("predictions", "scores"))
         predict_shard(stages["predict"], store, models, results / "dataset/dataset.parquet", masks, predictions)
         samples = results / f"samples/{shard}.csv"
-        score_shard(stages["score"], samples, store / FILES[2], predictions, masks, scores)
+        with patch("segpipe.score.stage.isolated_map", map_here):
+            score_shard(stages["score"], samples, store / FILES[2], predictions, masks, scores)
     write_run_report(stages["report"], stages["predict"], results, shards, with_folds=True)
     write_provenance(config, results, shards)

@@ -142,7 +142,8 @@ def recount(run: Run, stage: ScoreStage, trial: str, shard: str, image_ids: Coll
 
     def check(image_id: str) -> list[Finding]:
         try:
-            ((_, found),) = scorer.counts({image_id})
+            with scorer.open_masks() as reader:
+                found = scorer.pair(image_id, reader).counts
         except (InputError, ValueError) as error:  # a mask that is gone, or one of another size
             return [Finding("recount", str(path), f"cannot be counted again: {error}", _advice(path), image_id)]
         text = "masks and reference have other counts"
