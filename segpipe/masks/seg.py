@@ -10,10 +10,9 @@ from pydicom.uid import UID, SegmentationStorage
 
 from segpipe.errors import ImageError
 from segpipe.files.source import check_size
-from segpipe.images.dicom.accept import Picture
+from segpipe.images.dicom.accept import DicomImage, Words
 from segpipe.images.dicom.header import Header, name_of, read_header
 from segpipe.images.dicom.pixels import decode
-from segpipe.images.dicom.words import Words
 from segpipe.masks.labels import Label, MaskFile, Plane
 from segpipe.masks.picture import MaskPicture
 
@@ -48,8 +47,8 @@ class Frames:
             return self._native(index)
         stored = self.header.integer("BitsStored") or self.allocated
         layout = Words(self.allocated, stored, stored - 1, signed=False)
-        picture = Picture(*self.size, layout, modality="", photometric="", frames=self.count)
-        return decode(self.header, picture, index).words
+        image = DicomImage(*self.size, layout, modality="", photometric="", frames=self.count)
+        return decode(self.header, image, index).words
 
     def _check(self) -> None:
         header, syntax = self.header, self.header.transfer_syntax

@@ -31,7 +31,7 @@ from segpipe.samples.sample import Sample, inside, mask_inside, patient_key
 
 # Where the files lie, who may read them, how long it may take and how patients are called decides no pixel.
 _ELSEWHERE = {"root", "links", "patient_salt_file", "patient_salt_stamp", "seconds_per_image"}
-_READERS = ("imagecodecs", "monai", "nibabel", "numpy", "pillow", "pydicom")
+_READERS = ("imagecodecs", "monai", "nibabel", "numpy", "pillow", "pydicom", "simplejpeg")
 
 
 def settings_hash(stage: PreprocessStage) -> str:

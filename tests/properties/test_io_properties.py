@@ -12,8 +12,8 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from segpipe.errors import ImageError
+from segpipe.images.dicom.accept import Words
 from segpipe.images.dicom.greys import window
-from segpipe.images.dicom.words import Words
 from segpipe.images.read import read_radiograph
 from segpipe.masks.reference import read_reference
 

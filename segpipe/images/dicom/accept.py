@@ -1,68 +1,26 @@
-"""Which DICOM objects are radiographs that segpipe reads, and what to say of the others (PS3.3 C.7.3.1.1.1, PS3.4
-B.5).
+"""Which DICOM objects are radiographs that segpipe reads, and what to say of the others.
+
+A projection radiograph is told by Modality (PS3.3 C.7.3.1.1.1) and SOP class (PS3.4 B.5); then its pixels must be
+grey and of a size, depth and layout that make sense (C.7.6.3.1).
 """
 
 from dataclasses import dataclass
 
+import numpy as np
 from pydicom import uid
 
 from segpipe.errors import ImageError
 from segpipe.files.source import check_size
 from segpipe.images.dicom.header import Header, name_of
-from segpipe.images.dicom.words import Words
-
-# Which DICOM objects are projection radiographs, by Modality (PS3.3 C.7.3.1.1.1) and SOP class (PS3.4 B.5).
 
 RADIOGRAPHY = ("CR", "DX", "MG", "RG", "PX", "IO", "XA", "RF")
-OTHER_MODALITIES = {
-    "AS": "angioscopy",
-    "AU": "audio",
-    "BDUS": "ultrasound bone densitometry",
-    "BI": "biomagnetic imaging",
-    "BMD": "bone densitometry",
-    "CF": "cinefluorography",
-    "CT": "computed tomography",
-    "DF": "digital fluoroscopy in the term of before 1998, now RF",
-    "DG": "diaphanography",
-    "DMS": "dermoscopy",
-    "DOC": "a document",
-    "DS": "digital subtraction angiography in the term of before 1998, now XA",
-    "EC": "echocardiography",
-    "ECG": "an electrocardiogram",
-    "EPS": "cardiac electrophysiology",
-    "ES": "endoscopy",
-    "FID": "fiducials",
-    "GM": "microscopy",
-    "HC": "a hard copy",
-    "HD": "a haemodynamic waveform",
-    "IVOCT": "intravascular tomography",
-    "IVUS": "intravascular ultrasound",
-    "KO": "a key object selection",
-    "MR": "magnetic resonance",
-    "NM": "nuclear medicine",
-    "OCT": "optical coherence tomography",
-    "OP": "ophthalmic photography",
-    "OPT": "ophthalmic tomography",
-    "OT": "another kind of picture",
-    "PLAN": "a plan",
-    "PR": "a presentation state",
-    "PT": "positron emission tomography",
-    "REG": "a registration",
-    "RESP": "a respiratory waveform",
-    "RTDOSE": "a radiotherapy dose",
-    "RTIMAGE": "a radiotherapy image",
-    "RTPLAN": "a radiotherapy plan",
-    "RTRECORD": "a radiotherapy treatment record",
-    "RTSTRUCT": "a radiotherapy structure set",
-    "SC": "a secondary capture",
-    "SEG": "a segmentation",
-    "SM": "slide microscopy",
-    "SMR": "a stereometric relationship",
-    "SR": "a structured report",
-    "TG": "thermography",
-    "US": "ultrasound",
-    "XC": "a photograph",
-}
+OTHER_MODALITIES = (
+    "AS", "AU", "BDUS", "BI", "BMD", "CF", "CT", "DF", "DG", "DMS", "DOC", "DS", "EC", "ECG", "EPS", "ES", "FID", "GM",
+    "HC", "HD", "IVOCT", "IVUS", "KO", "MR", "NM", "OCT", "OP", "OPT", "OT", "PLAN", "PR", "PT", "REG", "RESP",
+    "RTDOSE", "RTIMAGE", "RTPLAN", "RTRECORD", "RTSTRUCT", "SC", "SEG", "SM", "SMR", "SR", "TG", "US", "XC",
+)  # fmt: skip
+"""Terms that may be shown; any other text in Modality may be a name."""
+
 MODALITY_OF_CLASS = {
     uid.ComputedRadiographyImageStorage: "CR",
     uid.DigitalXRayImageStorageForPresentation: "DX",
@@ -95,6 +53,75 @@ FOR_PROCESSING = (
     uid.DigitalMammographyXRayImageStorageForProcessing,
     uid.DigitalIntraOralXRayImageStorageForProcessing,
 )
+
+COLOUR = ("RGB", "PALETTE COLOR", "HSV", "ARGB", "CMYK", "XYB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422",
+          "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")  # fmt: skip
+HOLDING_WORDS = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+    uid.RLELossless,
+)
+PIXEL_DATA_TAG = b"\xe0\x7f\x10\0"
+
+
+@dataclass(frozen=True)
+class Words:
+    """How a stored value lies in its word (C.7.6.3.1, PS3.5 8.1.1)."""
+
+    allocated: int  # 8 or 16
+    stored: int
+    high: int
+    signed: bool
+
+    @property
+    def unused_mask(self) -> int:
+        """The bits of a word that do not belong to the value."""
+        used = ((1 << self.stored) - 1) << (self.high + 1 - self.stored)
+        return ((1 << self.allocated) - 1) & ~used
+
+    def values(self) -> np.ndarray:
+        """The stored value of every word, float64, (2 ** allocated,)."""
+        words = np.arange(1 << self.allocated)
+        values = (words >> (self.high + 1 - self.stored)) & ((1 << self.stored) - 1)
+        if self.signed:
+            values = np.where(values >> (self.stored - 1), values - (1 << self.stored), values)
+        return values.astype(np.float64)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The smallest and largest value that can be stored."""
+        if self.signed:
+            return -float(1 << (self.stored - 1)), float((1 << (self.stored - 1)) - 1)
+        return 0.0, float((1 << self.stored) - 1)
+
+
+@dataclass(frozen=True)
+class DicomImage:
+    """What a header that was found acceptable says of its picture."""
+
+    rows: int
+    columns: int
+    words: Words
+    modality: str
+    photometric: str
+    frames: int = 1
+
+
+def check(header: Header, data: bytes) -> DicomImage:
+    """Return the picture's description; raises ImageError saying what the object is instead."""
+    modality = radiographic_modality(header)
+    _check_read(header)
+    _check_pixel_data(header, data)
+    photometric = _photometric(header)
+    frames = _frames(header)
+    rows, columns = header.integer("Rows"), header.integer("Columns")
+    if rows is None or columns is None:
+        raise ImageError("does not say how many rows and columns it has; export it again")
+    words = _words(header)
+    check_size(rows, columns, words.allocated // 8)
+    return DicomImage(rows, columns, words, modality, photometric, frames)
 
 
 def radiographic_modality(header: Header) -> str:
@@ -130,10 +157,8 @@ def _may_be_radiograph(modality: str, sop_class: uid.UID) -> bool:
 
 
 def _what_it_is(modality: str, sop_class: uid.UID) -> str:
-    if modality in RADIOGRAPHY:
+    if modality in RADIOGRAPHY or modality in OTHER_MODALITIES:
         what = modality
-    elif modality in OTHER_MODALITIES:
-        what = f"{modality}, {OTHER_MODALITIES[modality]}"
     else:
         what = "none that segpipe knows" if modality else "missing"
     return (
@@ -141,47 +166,6 @@ def _what_it_is(modality: str, sop_class: uid.UID) -> str:
         f"its SOP class {name_of(sop_class) if sop_class else 'missing'}; "
         f"segpipe reads {', '.join(RADIOGRAPHY)}"
     )
-
-
-# Which DICOM objects are radiographs that segpipe reads, and what to say of the others.
-
-COLOUR = ("RGB", "PALETTE COLOR", "HSV", "ARGB", "CMYK", "XYB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422",
-          "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")  # fmt: skip
-HOLDING_WORDS = (
-    uid.ImplicitVRLittleEndian,
-    uid.ExplicitVRLittleEndian,
-    uid.ExplicitVRBigEndian,
-    uid.DeflatedExplicitVRLittleEndian,
-    uid.RLELossless,
-)
-PIXEL_DATA_TAG = b"\xe0\x7f\x10\0"
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What a header that was found acceptable says of its picture."""
-
-    rows: int
-    columns: int
-    words: Words
-    modality: str
-    photometric: str
-    frames: int = 1
-
-
-def check(header: Header, data: bytes) -> Picture:
-    """Return the picture's description; raises ImageError saying what the object is instead."""
-    modality = radiographic_modality(header)
-    _check_read(header)
-    _check_pixel_data(header, data)
-    photometric = _photometric(header)
-    frames = _frames(header)
-    rows, columns = header.integer("Rows"), header.integer("Columns")
-    if rows is None or columns is None:
-        raise ImageError("does not say how many rows and columns it has; export it again")
-    words = _words(header)
-    check_size(rows, columns, words.allocated // 8)
-    return Picture(rows, columns, words, modality, photometric, frames)
 
 
 def _check_read(header: Header) -> None:

@@ -1,5 +1,8 @@
-"""Grey values of DICOM as one look-up table over all stored words: modality LUT, VOI LUT or window (PS3.3 C.11.1,
-C.11.2).
+"""Grey values of DICOM as one look-up table over all stored words: Modality LUT, then VOI LUT or window.
+
+A radiograph has at most 16 bits allocated, so that everything between the stored word and the displayed value (masking
+of unused bits, sign, Modality LUT, VOI LUT, polarity) is a function of at most 65 536 arguments. It is composed
+exactly, in float64, and applied to the picture once. Clauses are those of DICOM PS3.3 where no other part is named.
 """
 
 from collections.abc import Iterator
@@ -12,12 +15,12 @@ from segpipe.config import Dicom
 from segpipe.errors import ImageError
 from segpipe.images.dicom.header import Header
 
-# Look-up tables that are elements of a DICOM file: LUT Descriptor and LUT Data (PS3.3 C.11.1.1.1, C.11.2.1.1).
+NARROWER_WHITES = {2**bits - 1 for bits in range(8, 15)}
 
 
 @dataclass(frozen=True)
 class Lut:
-    """A table over consecutive inputs."""
+    """A table over consecutive inputs, from LUT Descriptor and LUT Data (C.11.1.1.1, C.11.2.1.1)."""
 
     first: float  # the input that the first entry belongs to
     entries: np.ndarray  # float64
@@ -71,14 +74,6 @@ def _entries(data: Any, count: int, bits: int, big: bool) -> np.ndarray | None:
     return None
 
 
-# Grey values of DICOM as one look-up table over all stored words.
-#
-# A radiograph has at most 16 bits allocated, so that everything between the stored word and the
-# displayed value (masking of unused bits, sign, Modality LUT, VOI LUT, polarity) is a function of at
-# most 65 536 arguments. It is composed exactly, in float64, and applied to the picture once.
-# Clauses are those of DICOM PS3.3 where no other part is named.
-
-
 @dataclass(frozen=True)
 class Greys:
     """A value for every stored word, the range these values can take, and where they come from."""
@@ -86,6 +81,27 @@ class Greys:
     values: np.ndarray  # float64, (2 ** allocated,)
     range: tuple[float, float]
     source: str
+
+
+def padding_words(header: Header, stored: np.ndarray, signed: bool) -> np.ndarray | None:
+    """Which words are padding: Pixel Padding Value, or all up to the Range Limit (C.7.5.1.1.2); None if undefined.
+
+    ``stored`` is the stored value of every word, as :meth:`Words.values` returns it.
+    """
+    value, limit = (_stored(header.number(f"PixelPadding{which}"), signed) for which in ("Value", "RangeLimit"))
+    if value is None:
+        return None
+    low, high = sorted((value, value if limit is None else limit))
+    padding: np.ndarray = (stored >= low) & (stored <= high)
+    return padding if padding.any() and not padding.all() else None
+
+
+def _stored(number: float | None, signed: bool) -> float | None:
+    """The 16 bits of a number read with the pixels' sign: files state 63536 for -2000, and the reverse."""
+    if number is None or not -32768 <= number <= 65535:
+        return None
+    bits = int(number) & 0xFFFF
+    return float(bits - 65536 if signed and bits >= 32768 else bits)
 
 
 def apply_modality_lut(header: Header, stored: np.ndarray, range_: tuple[float, float]) -> Greys:
@@ -114,11 +130,6 @@ def _distinct_in_float32(step: float, largest: float) -> bool:
     with np.errstate(over="ignore"):
         spacing = np.spacing(np.float32(largest))  # NaN for what is too large
     return bool(spacing < abs(step))
-
-
-# The values of interest of a DICOM radiograph: VOI LUT or window (PS3.3 C.11.2).
-
-NARROWER_WHITES = {2**bits - 1 for bits in range(8, 15)}
 
 
 def apply_voi(header: Header, greys: Greys, policy: Dicom) -> Greys | None:

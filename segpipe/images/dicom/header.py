@@ -1,4 +1,9 @@
-"""Parsing a DICOM header at a bounded cost: broken or empty elements count as absent, and are noted."""
+"""A DICOM file's header: only the elements that decide pixels, parsed at a bounded cost.
+
+Everything not in :data:`KEYWORDS` is skipped while parsing, so that names, dates and texts never become Python objects;
+Patient ID is there to be hashed (:mod:`segpipe.preprocess.stage`). Broken or empty elements count as absent, and are
+noted. What is echoed in notes and errors is matched against lists of defined terms.
+"""
 
 import logging
 import math
@@ -23,9 +28,56 @@ from pydicom.uid import (
 from segpipe.errors import ImageError
 from segpipe.files.source import MAX_DECODED_BYTES
 
-# A parsed DICOM header whose broken or empty elements count as absent, and are noted.
-#
-# What is echoed in notes and errors is matched against lists of defined terms.
+KEYWORDS = [
+    "SOPClassUID",
+    "PatientID",
+    "Modality",
+    "PresentationIntentType",
+    "BurnedInAnnotation",
+    "RecognizableVisualFeatures",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "ModalityLUTSequence",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "VOILUTSequence",
+    "VOILUTFunction",
+    "WindowCenter",
+    "WindowWidth",
+    "LUTDescriptor",
+    "LUTData",
+    "PresentationLUTShape",
+    "PixelSpacing",
+    "PixelSpacingCalibrationType",
+    "PixelAspectRatio",
+    "ImagerPixelSpacing",
+    "NominalScannedPixelSpacing",
+    "EstimatedRadiographicMagnificationFactor",
+    "PixelData",
+    "ExtendedOffsetTable",
+    "FloatPixelData",
+    "DoubleFloatPixelData",
+]
+TAGS = [Tag(keyword) for keyword in KEYWORDS]  # looking the words up takes longer than the rest of a small header
+NOT_STATED = "transfer_syntax_guessed"
+
+# What a header may cost. Those of radiographs have some hundred elements.
+MOST_READS = 150_000  # an element takes two or three, an empty item two
+MAX_INFLATED = 2**26  # bytes that a deflated file may hold whatever its size; beyond, a hundred times its size
+MAX_INFLATION = 100
+
+# pydicom's and its plugins' messages may quote values; nothing of a header may reach a log (propagation would, too)
+for _name in ("pydicom", "pylibjpeg", "openjpeg", "libjpeg", "jpeg_ls"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 # numbers with a decimal comma, as Decimal Strings of some exporters have them: "0,2\\0,2"
 DECIMAL_COMMA = re.compile(rb"\s*[+-]?\d+,\d+(\\[+-]?\d+,\d+)*\s*")
@@ -126,63 +178,6 @@ class Header:
 def name_of(uid: UID) -> str:
     """The registered name of a UID; never the UID's own text, which anyone may have chosen."""
     return uid.name if uid.name != uid else "unregistered"
-
-
-# Parsing a DICOM file's header: only the elements that decide pixels, at a bounded cost.
-#
-# Everything not in :data:`KEYWORDS` is skipped while parsing, so that names, dates and texts never
-# become Python objects; Patient ID is there to be hashed (:mod:`segpipe.preprocess.stage`).
-
-KEYWORDS = [
-    "SOPClassUID",
-    "PatientID",
-    "Modality",
-    "PresentationIntentType",
-    "BurnedInAnnotation",
-    "RecognizableVisualFeatures",
-    "NumberOfFrames",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
-    "ModalityLUTSequence",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "VOILUTSequence",
-    "VOILUTFunction",
-    "WindowCenter",
-    "WindowWidth",
-    "LUTDescriptor",
-    "LUTData",
-    "PresentationLUTShape",
-    "PixelSpacing",
-    "PixelSpacingCalibrationType",
-    "PixelAspectRatio",
-    "ImagerPixelSpacing",
-    "NominalScannedPixelSpacing",
-    "EstimatedRadiographicMagnificationFactor",
-    "PixelData",
-    "ExtendedOffsetTable",
-    "FloatPixelData",
-    "DoubleFloatPixelData",
-]
-TAGS = [Tag(keyword) for keyword in KEYWORDS]  # looking the words up takes longer than the rest of a small header
-NOT_STATED = "transfer_syntax_guessed"
-
-# What a header may cost. Those of radiographs have some hundred elements.
-MOST_READS = 150_000  # an element takes two or three, an empty item two
-MAX_INFLATED = 2**26  # bytes that a deflated file may hold whatever its size; beyond, a hundred times its size
-MAX_INFLATION = 100
-
-# pydicom's and its plugins' messages may quote values; nothing of a header may reach a log (propagation would, too)
-for _name in ("pydicom", "pylibjpeg", "openjpeg", "libjpeg", "jpeg_ls"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 
 def read_header(data: bytes, more: Sequence[str] = ()) -> Header:

@@ -1,32 +1,115 @@
-"""From DICOM pixel data to the stored words of one frame, checked before and after decoding (PS3.5 8, A.4)."""
+"""From DICOM pixel data to the stored words of one frame, checked before and after decoding.
 
+The frame that is meant is found (PS3.5 8.2, A.4; PS3.3 C.7.6.6), its codestream is held against the header, and then
+decoded as the transfer syntax says: at its own resolution, or JPEG 2000 at a half, a quarter or an eighth of it.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import pairwise
 from struct import unpack_from
 from typing import Literal
 
+import cv2
+import imagecodecs
 import numpy as np
+from PIL import Image
 from pydicom import uid
 
 from segpipe.errors import ImageError
-from segpipe.images.dicom import codestream as codecs
-from segpipe.images.dicom.accept import Picture
-from segpipe.images.dicom.codestream import (
-    JPEG_2000_START,
-    Codestream,
-    check_codestream,
-    decode_jpeg,
-    decode_reduced,
-    to_words,
-    usable_levels,
-)
+from segpipe.images.dicom.accept import DicomImage, Words
+from segpipe.images.dicom.codestream import JPEG_2000_START, Codestream, Family, check_codestream, to_words
 from segpipe.images.dicom.header import NOT_STATED, Header, name_of
-from segpipe.images.dicom.words import Words
-
-# Which of a file's pictures is meant, and its bytes: nothing is decoded here (PS3.5 8.2, A.4; PS3.3 C.7.6.6).
+from segpipe.images.jpeg import check_scans, decode_grey, read_header
 
 ITEM, DELIMITER = b"\xfe\xff\0\xe0", b"\xfe\xff\xdd\xe0"
-STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # of a JPEG, JPEG-LS or JPEG 2000 codestream
+STARTS = (b"\xff\xd8\xff", JPEG_2000_START)  # of a JPEG, JPEG-LS or JPEG 2000 codestream
 DAMAGED = "has compressed pixel data in damaged fragments; copy it again"
+MAX_LEVELS = 3
+
+NATIVE = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+)
+Decoder = Callable[[bytes], np.ndarray]
+"""Takes a codestream and returns (rows, columns) of integers, or raises anything."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Stored words, bits unmasked, uint8 or uint16 as Bits Allocated says; ``scale`` is 1, or 2, 4 or 8.
+
+    ``words`` has the shape of the picture, or that divided by ``scale`` and rounded up. ``frame`` is the number of
+    the frame from 1, None where there is only one.
+    """
+
+    words: np.ndarray
+    scale: int = 1
+    frame: int | None = None
+
+
+def decode(header: Header, image: DicomImage, index: int, target: tuple[int, int] | None = None) -> Decoded:
+    """Decode frame ``index`` (from 0); with ``target`` (rows, columns) at a lower resolution not below it, if there is.
+
+    Raises ImageError for other transfer syntaxes than those of single pictures, data that end too early and
+    codestreams that contradict the header.
+    """
+    number = index + 1 if image.frames > 1 else None
+    if header.transfer_syntax in NATIVE:
+        return Decoded(_at_high_bit(header, _native(header, image, index), image.words), frame=number)
+    if header.transfer_syntax not in (*CODECS, uid.RLELossless):
+        raise ImageError(
+            f"has the transfer syntax {name_of(header.transfer_syntax)}, which is not one of single pictures that can "
+            "be decoded; convert it to Explicit VR Little Endian"
+        )
+    frame = encapsulated_frame(header, index, image.frames)
+    if header.transfer_syntax == uid.RLELossless:
+        words = _attempt(header, lambda: rle(frame, image.rows, image.columns, image.words.allocated))
+        return Decoded(_at_high_bit(header, words, image.words), frame=number)
+    return _decode_codestream(header, image, frame, number, target)
+
+
+def _decode_codestream(
+    header: Header, image: DicomImage, frame: bytes, number: int | None, target: tuple[int, int] | None
+) -> Decoded:
+    family, decoder = CODECS[header.transfer_syntax]
+    if family == "JPEG 2000":
+        frame = _without_boxes(header, frame)
+    codestream = check_codestream(header, frame, image, family)
+    levels = usable_levels(codestream, image.words, target) if target else 0
+    values = decode_reduced(frame, codestream, levels) if levels else None
+    if values is None:
+        if levels:
+            header.note("lower_resolution_unreadable")
+        levels, values = 0, _decode(header, frame, codestream, decoder)
+    return Decoded(to_words(values, codestream, image.words), 2**levels, number)
+
+
+def _decode(header: Header, frame: bytes, codestream: Codestream, decoder: Decoder) -> np.ndarray:
+    values = _attempt(header, lambda: decoder(frame))
+    if values.shape != (codestream.rows, codestream.columns) or values.dtype.kind not in "iu":
+        name = name_of(header.transfer_syntax)
+        raise ImageError(f"has {name} pixel data that decode to another kind of picture; export it again")
+    return values
+
+
+def _attempt(header: Header, decode: Callable[[], np.ndarray]) -> np.ndarray:
+    name = name_of(header.transfer_syntax)
+    try:
+        return decode()
+    except ImportError:
+        raise ImageError(
+            f"has the transfer syntax {name}, which the installed package imagecodecs was built without; "
+            "install imagecodecs from PyPI to decode it"
+        ) from None
+    except Exception as error:
+        raise ImageError(
+            f"has {name} pixel data that cannot be decoded ({type(error).__name__}): they are cut off, damaged or of "
+            "an unusual kind; copy it again or export it uncompressed"
+        ) from None
 
 
 def choose_frame(frames: int, wanted: Literal["first", "middle"] | int | None) -> int:
@@ -138,73 +221,20 @@ def _extended_offsets(header: Header) -> list[int]:
     return list(unpack_from(f"<{len(table) // 8}Q", table)) if isinstance(table, bytes) else []
 
 
-# From DICOM pixel data to stored words of one frame, checked against the header before and after decoding.
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """Stored words, bits unmasked, uint8 or uint16 as Bits Allocated says; ``scale`` is 1, or 2, 4 or 8.
-
-    ``words`` has the shape of the picture, or that divided by ``scale`` and rounded up. ``frame`` is the number of
-    the frame from 1, None where there is only one.
-    """
-
-    words: np.ndarray
-    scale: int = 1
-    frame: int | None = None
-
-
-def decode(header: Header, picture: Picture, index: int, target: tuple[int, int] | None = None) -> Decoded:
-    """Decode frame ``index`` (from 0); with ``target`` (rows, columns) at a lower resolution not below it, if there is.
-
-    Raises ImageError for syntaxes that nothing installed decodes, data that end too early and
-    codestreams that contradict the header.
-    """
-    number = index + 1 if picture.frames > 1 else None
-    if header.transfer_syntax in codecs.NATIVE:
-        return Decoded(_at_high_bit(header, _native(header, picture, index), picture.words), frame=number)
-    codec = _codec(header.transfer_syntax)
-    frame = encapsulated_frame(header, index, picture.frames)
-    if codec.decode is None:
-        return Decoded(_at_high_bit(header, _decode_rle(frame, picture), picture.words), frame=number)
-    if codec.family == "JPEG 2000":
-        frame = _without_boxes(header, frame)
-    codestream = check_codestream(header, frame, picture, codec.family)
-    levels = usable_levels(codestream, picture.words, target) if target else 0
-    values = decode_reduced(frame, codestream, levels) if levels else None
-    if values is None:
-        if levels:
-            header.note("lower_resolution_unreadable")
-        levels, values = 0, _decode(header, frame, codestream, codec.decode)
-    return Decoded(to_words(values, codestream, picture.words), 2**levels, number)
-
-
-def _codec(syntax: uid.UID) -> codecs.Codec:
-    if syntax not in codecs.CODECS:
-        raise ImageError(
-            f"has the transfer syntax {name_of(syntax)}, which is not one of single pictures that can be decoded; "
-            "convert it to Explicit VR Little Endian"
-        )
-    codec = codecs.CODECS[syntax]
-    if not codecs.is_installed(codec):
-        raise ImageError(f"has the transfer syntax {name_of(syntax)}; install the package {codec.package} to decode it")
-    return codec
-
-
-def _native(header: Header, picture: Picture, index: int) -> np.ndarray:
+def _native(header: Header, image: DicomImage, index: int) -> np.ndarray:
     """Uncompressed words (PS3.5 8.1.1)."""
     element = header.dataset["PixelData"]
     if element.is_undefined_length:
         hint = "its transfer syntax is not stated" if NOT_STATED in header.notes else "its transfer syntax is wrong"
         raise ImageError(f"has compressed pixel data, but {hint}; export it again with file meta information")
-    big, bytes_each = header.transfer_syntax == uid.ExplicitVRBigEndian, picture.words.allocated // 8
+    big, bytes_each = header.transfer_syntax == uid.ExplicitVRBigEndian, image.words.allocated // 8
     # two 8-bit pixels share a byte-swapped word (PS3.5 8.1.1 and A.3)
     swapped = big and bytes_each == 1 and element.VR == "OW"
-    size = picture.rows * picture.columns * bytes_each
-    check_native_length(header, picture.frames, size)
+    size = image.rows * image.columns * bytes_each
+    check_native_length(header, image.frames, size)
     data = native_frame(header, index, size, swapped)
     dtype = np.dtype(f"{'>' if big else '<'}u{bytes_each}")
-    words = np.frombuffer(data, dtype).reshape(picture.rows, picture.columns)
+    words = np.frombuffer(data, dtype).reshape(image.rows, image.columns)
     return words.astype(dtype.newbyteorder("="), copy=False)
 
 
@@ -232,28 +262,129 @@ def _without_boxes(header: Header, frame: bytes) -> bytes:
     return frame[at + 4 :]
 
 
-def _decode(header: Header, frame: bytes, codestream: Codestream, decoder: codecs.Decoder) -> np.ndarray:
-    name = name_of(header.transfer_syntax)
+def jpeg(frame: bytes) -> np.ndarray:
+    """Every JPEG process, 2 to 16 bits, by libjpeg-turbo."""
+    header = read_header(frame)
+    if header is None or check_scans(frame, header):
+        raise ValueError("header")
+    return decode_grey(frame, header)
+
+
+def jpeg_ls(frame: bytes) -> np.ndarray:
+    """JPEG-LS, lossless or not, by CharLS."""
+    return np.asarray(imagecodecs.jpegls_decode(frame))
+
+
+def jpeg_2000(frame: bytes) -> np.ndarray:
+    """JPEG 2000 of normal and high throughput, by OpenJPEG."""
+    return np.asarray(imagecodecs.jpeg2k_decode(frame, numthreads=1))  # images are decoded side by side already
+
+
+def rle(frame: bytes, rows: int, columns: int, allocated: int) -> np.ndarray:
+    """Run-length segments, one for each byte of a word, the high byte first (PS3.5 Annex G).
+
+    Raises ValueError where they do not fill the picture.
+    """
+    count, pixels = allocated // 8, rows * columns
+    if len(frame) < 64 or unpack_from("<I", frame)[0] != count:
+        raise ValueError("number of segments")
+    bounds = [*unpack_from(f"<{count}I", frame, 4), len(frame)]
+    planes = []
+    for start, end in pairwise(bounds):
+        if not 64 <= start < end <= len(frame):
+            raise ValueError("segment's offset")
+        # into memory of our own, which is faster; padding at the segment's end may look like another byte or two
+        plane = bytearray(pixels + 2)
+        if len(imagecodecs.packbits_decode(frame[start:end], out=plane)) < pixels:
+            raise ValueError("segment is too short")
+        planes.append(np.frombuffer(plane, np.uint8, pixels).reshape(rows, columns))
+    words = planes[0] if count == 1 else np.asarray(cv2.merge(planes[::-1]))  # the low byte first, side by side
+    return words.view(f"<u{count}").reshape(rows, columns)
+
+
+CODECS: dict[str, tuple[Family, Decoder]] = {
+    uid.JPEGBaseline8Bit: ("JPEG", jpeg),
+    uid.JPEGExtended12Bit: ("JPEG", jpeg),
+    uid.JPEGLossless: ("JPEG", jpeg),
+    uid.JPEGLosslessSV1: ("JPEG", jpeg),
+    uid.JPEGLSLossless: ("JPEG-LS", jpeg_ls),
+    uid.JPEGLSNearLossless: ("JPEG-LS", jpeg_ls),
+    uid.JPEG2000Lossless: ("JPEG 2000", jpeg_2000),
+    uid.JPEG2000: ("JPEG 2000", jpeg_2000),
+    uid.HTJ2KLossless: ("JPEG 2000", jpeg_2000),
+    uid.HTJ2KLosslessRPCL: ("JPEG 2000", jpeg_2000),
+    uid.HTJ2K: ("JPEG 2000", jpeg_2000),
+}
+"""How the codestream of each transfer syntax is decoded. Run lengths are no codestream: see :func:`rle`."""
+
+
+def decodable_transfer_syntaxes() -> list[str]:
+    """The names of all transfer syntaxes that are read."""
+    return [uid.UID(syntax).name for syntax in (*NATIVE, uid.RLELossless, *CODECS)]
+
+
+def usable_levels(codestream: Codestream, words: Words, target: tuple[int, int]) -> int:
+    """How many resolutions can be left out, 0 to 3, so that neither side gets shorter than ``target``.
+
+    0 where a lower resolution is not sure to be right: other bits or sign than the header's (interpolation
+    would mix what wraps around), or a picture that does not start at 0, 0.
+    """
+    agrees = codestream.bits == words.stored and codestream.signed == words.signed
+    if codestream.family != "JPEG 2000" or not agrees or not codestream.origin:
+        return 0
+    usable = range(1, min(codestream.levels, MAX_LEVELS) + 1)
+    return max((n for n in usable if _fits(codestream, n, target) and _is_rounded_alike(codestream, n)), default=0)
+
+
+def decode_reduced(frame: bytes, codestream: Codestream, levels: int) -> np.ndarray | None:
+    """The values at 1 / 2 ** levels of the size, rounded up; None where the decoder does not give them.
+
+    The pixels cover the full picture's area, uint16 or int16.
+    """
+    rows, columns = reduced_size(codestream, levels)
     try:
-        values = decode_jpeg(decoder, frame, codestream) if codestream.family == "JPEG" else decoder(frame)
-    except ImageError:
-        raise
-    except Exception as error:
-        raise _undecodable(name, error) from None
-    if values.shape != (codestream.rows, codestream.columns) or values.dtype.kind not in "iu":
-        raise ImageError(f"has {name} pixel data that decode to another kind of picture; export it again")
-    return values
+        with Image.open(BytesIO(frame), formats=["JPEG2000"]) as image:
+            image.reduce = levels  # type: ignore[assignment, method-assign]
+            values = np.asarray(image)
+    except Exception:
+        return None
+    if values.shape != (rows, columns) or values.dtype.itemsize not in (1, 2):
+        return None
+    # Pillow shifts to 8 or 16 bits and moves signed values up to start at 0
+    shift = 8 * values.dtype.itemsize - codestream.bits
+    placed = _put_back(values >> shift if shift >= 0 else values, codestream, levels)
+    return placed.astype(np.int16) - np.int16(1 << (codestream.bits - 1)) if codestream.signed else placed
 
 
-def _decode_rle(frame: bytes, picture: Picture) -> np.ndarray:
-    try:
-        return codecs.rle(frame, picture.rows, picture.columns, picture.words.allocated)
-    except Exception as error:
-        raise _undecodable("RLE Lossless", error) from None
+def reduced_size(codestream: Codestream, levels: int) -> tuple[int, int]:
+    """Rows and columns after leaving out ``levels`` resolutions (15444-1 B.5)."""
+    return -(-codestream.rows // 2**levels), -(-codestream.columns // 2**levels)
 
 
-def _undecodable(name: str, error: Exception) -> ImageError:
-    return ImageError(
-        f"has {name} pixel data that cannot be decoded ({type(error).__name__}): they are cut off, damaged or of an "
-        "unusual kind; copy it again or export it uncompressed"
+def _fits(codestream: Codestream, levels: int, target: tuple[int, int]) -> bool:
+    rows, columns = reduced_size(codestream, levels)
+    return rows >= target[0] and columns >= target[1]
+
+
+def _is_rounded_alike(codestream: Codestream, levels: int) -> bool:
+    """Whether the decoder, which rounds to the nearest size, asks for the one that the codestream has."""
+    half = 2**levels // 2
+    sizes = (codestream.rows + half) >> levels, (codestream.columns + half) >> levels
+    return sizes == reduced_size(codestream, levels)
+
+
+def _put_back(values: np.ndarray, codestream: Codestream, levels: int) -> np.ndarray:
+    """Interpolate at the centres of the pixels that the picture will be taken to have.
+
+    Sample k lies at ``k * 2 ** levels`` of the full picture; pixel k, one of n over a side of N pixels, has its centre
+    at ``(k + 0.5) * N / n - 0.5``. As the size is rounded up, N / n may be a little less than ``2 ** levels``.
+    """
+    step = 2**levels
+    rows, columns = values.shape
+    down, right = codestream.rows / rows, codestream.columns / columns
+    to_sample = np.array(
+        [[right / step, 0, (right / 2 - 0.5) / step], [0, down / step, (down / 2 - 0.5) / step]], np.float64
     )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    placed = cv2.warpAffine(values, to_sample, (columns, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(placed, values.dtype)

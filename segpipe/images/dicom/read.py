@@ -1,4 +1,4 @@
-"""One DICOM radiograph to a grey picture. ``docs/dicom.md`` says the same in plain English.
+"""One DICOM radiograph to a grey image. ``docs/dicom.md`` says the same in plain English.
 
 The order is the standard's: stored values, Modality LUT, VOI LUT, polarity (PS3.4 N.2). Clauses are those
 of DICOM PS3.3.
@@ -8,16 +8,12 @@ import numpy as np
 
 from segpipe.config import Dicom
 from segpipe.errors import ImageError
-from segpipe.images.dicom.accept import Picture, check
-from segpipe.images.dicom.codestream import decodable_transfer_syntaxes
-from segpipe.images.dicom.greys import Greys, apply_modality_lut, apply_voi
+from segpipe.images.dicom.accept import DicomImage, check
+from segpipe.images.dicom.greys import Greys, apply_modality_lut, apply_voi, padding_words
 from segpipe.images.dicom.header import Header, read_header
 from segpipe.images.dicom.pixels import Decoded, choose_frame, decode
 from segpipe.images.dicom.spacing import find_spacing
-from segpipe.images.dicom.words import padding_words
 from segpipe.images.types import Decisions, Radiograph, Target, look_up
-
-__all__ = ["decodable_transfer_syntaxes", "read_dicom"]
 
 WHITE = 65535  # of the output where a window or VOI LUT was applied
 
@@ -31,16 +27,16 @@ def read_dicom(data: bytes, policy: Dicom, invert: bool | None = None, target: T
     Raises ImageError for everything that is not a readable projection radiograph.
     """
     header = read_header(data)
-    picture = check(header, data)
-    stored = picture.words.values()
-    padding = padding_words(header, stored, picture.words.signed)
-    decoded = _decode(header, picture, policy, target if padding is None else None)
+    image = check(header, data)
+    stored = image.words.values()
+    padding = padding_words(header, stored, image.words.signed)
+    decoded = _decode(header, image, policy, target if padding is None else None)
     words = decoded.words
-    unused = words.dtype.type(picture.words.unused_mask)
-    if unused and not picture.words.signed and np.bitwise_or.reduce(words, axis=None) & unused:
+    unused = words.dtype.type(image.words.unused_mask)
+    if unused and not image.words.signed and np.bitwise_or.reduce(words, axis=None) & unused:
         header.note("unused_bits_masked")  # C.7.6.3: overlays of old files live there
 
-    modality = apply_modality_lut(header, stored, picture.words.range)
+    modality = apply_modality_lut(header, stored, image.words.range)
     voi = apply_voi(header, modality, policy)
     inverted, invert_source = polarity(header, invert)
     table, value_range = _output_table(voi or modality, inverted, windowed=voi is not None)
@@ -54,20 +50,20 @@ def read_dicom(data: bytes, policy: Dicom, invert: bool | None = None, target: T
         pixels=pixels,
         value_range=value_range,
         display_range=value_range if _is_final(voi, policy) else None,
-        decisions=_decisions(header, picture, decoded, modality, voi, (inverted, invert_source), spacing),
-        shape=(picture.rows, picture.columns),
+        decisions=_decisions(header, image, decoded, modality, voi, (inverted, invert_source), spacing),
+        shape=(image.rows, image.columns),
         patient_id=header.patient_id,
     )
 
 
-def _decode(header: Header, picture: Picture, policy: Dicom, target: Target | None) -> Decoded:
+def _decode(header: Header, image: DicomImage, policy: Dicom, target: Target | None) -> Decoded:
     """The frame that the policy names, at the resolution that it allows.
 
-    Without ``target`` at its own: a lower resolution would mix padding with the picture.
+    Without ``target`` at its own: a lower resolution would mix padding with the image.
     """
-    index = choose_frame(picture.frames, policy.frame)
+    index = choose_frame(image.frames, policy.frame)
     smaller = target is not None and policy.j2k_resolution == "auto"
-    return decode(header, picture, index, target((picture.rows, picture.columns)) if target and smaller else None)
+    return decode(header, image, index, target((image.rows, image.columns)) if target and smaller else None)
 
 
 def polarity(header: Header, invert: bool | None) -> tuple[bool, str]:
@@ -133,7 +129,7 @@ def _darken(pixels: np.ndarray, padding: np.ndarray, header: Header, darkest: fl
 
 def _decisions(
     header: Header,
-    picture: Picture,
+    image: DicomImage,
     decoded: Decoded,
     modality: Greys,
     voi: Greys | None,
@@ -142,10 +138,10 @@ def _decisions(
 ) -> Decisions:
     return Decisions(
         format="DICOM",
-        bits_stored=picture.words.stored,
+        bits_stored=image.words.stored,
         transfer_syntax=str(header.transfer_syntax),
-        modality=picture.modality,
-        photometric_interpretation=picture.photometric,
+        modality=image.modality,
+        photometric_interpretation=image.photometric,
         modality_lut=modality.source,
         voi=voi.source if voi else "none",
         frame=decoded.frame,

@@ -1,4 +1,8 @@
-"""One page of a TIFF to samples: libtiff for the pixels, after everything it declares was checked here."""
+"""One page of a TIFF to samples: libtiff for the pixels, after everything that the file declares was checked here.
+
+A page's tags are read and checked first, then its strips or tiles for damage that libtiff passes over, and only then is
+anything decoded. Clauses are those of TIFF 6.0; BigTIFF differs from it in the widths of its numbers only.
+"""
 
 import struct
 import zlib
@@ -11,25 +15,29 @@ import numpy as np
 
 from segpipe.errors import ImageError
 from segpipe.files.source import MAX_DECODED_BYTES, check_size
-from segpipe.images.raster import jpeg as jpeg_markers
+from segpipe.images.jpeg import check_scans, decode_grey, read_header
 from segpipe.images.raster.grey import Raster, meaningful
 from segpipe.images.raster.jpeg import UPRIGHT
-
-# A TIFF's pages and their tags, read and checked without decoding.
-#
-# Clauses are those of TIFF 6.0; BigTIFF differs from it in the widths of its numbers only.
 
 MAX_PAGES, MAX_TAGS = 1024, 512
 NEW_SUBFILE_TYPE, COLUMNS, ROWS, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 STRIP_OFFSETS, ORIENTATION, CHANNELS, STRIP_ROWS, STRIP_BYTES, PLANAR = 273, 274, 277, 278, 279, 284
 COLOUR_MAP, TILE_COLUMNS, TILE_ROWS, TILE_OFFSETS, TILE_BYTES = 320, 322, 323, 324, 325
-EXTRA_SAMPLES, SAMPLE_FORMAT = 338, 339
+EXTRA_SAMPLES, SAMPLE_FORMAT, JPEG_TABLES = 338, 339, 347
 WANTED = {NEW_SUBFILE_TYPE, COLUMNS, ROWS, BITS, COMPRESSION, PHOTOMETRIC, STRIP_OFFSETS, ORIENTATION, CHANNELS}
 WANTED |= {STRIP_ROWS, STRIP_BYTES, PLANAR, COLOUR_MAP, TILE_COLUMNS, TILE_ROWS, TILE_OFFSETS, TILE_BYTES}
-WANTED |= {EXTRA_SAMPLES, SAMPLE_FORMAT}
-CODES = {1: "u1", 3: "u2", 4: "u4", 16: "u8"}  # BYTE, SHORT, LONG, LONG8: what the wanted tags are made of
+WANTED |= {EXTRA_SAMPLES, SAMPLE_FORMAT, JPEG_TABLES}
+CODES = {1: "u1", 3: "u2", 4: "u4", 7: "u1", 16: "u8"}  # BYTE, SHORT, LONG, UNDEFINED, LONG8: those of wanted tags
 REDUCED, TRANSPARENCY_MASK = 1, 4  # bits of NewSubfileType
 
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
+ASSOCIATED, UNASSOCIATED = 1, 2  # ExtraSamples: colours multiplied by this alpha already, or not
+JPEG, DEFLATE = 7, (8, 32946)
+COMPRESSIONS = {1, 2, 3, 4, 5, JPEG, *DEFLATE, 32773, 50000}  # none, CCITT, LZW, JPEG, deflate, PackBits, Zstandard
+MAX_TILE_PIXELS = 2**24
+STEP = 2**20
+
+CUT_OFF = "is a TIFF whose pixels are damaged or cut off; copy or export it again"
 DAMAGED = "is a TIFF whose structure is damaged or cut off; copy or export it again"
 
 
@@ -97,23 +105,35 @@ def _directory(data: bytes, at: int, order: str, big: bool) -> tuple[dict[int, n
     return tags, following
 
 
-# Damage in a TIFF's strips and tiles that libtiff passes over.
-#
-# Of JPEG it fills up what is missing with grey, and of deflate it stops when it has its bytes, before the checksum.
+def is_damaged(data: bytes, page: Page, places: Iterable[tuple[int, int]]) -> bool:
+    """Whether a strip or tile, at ``places`` (offset, length), has damage that libtiff passes over.
 
-OF_JPEG, DEFLATE = (7,), (8, 32946)
-STEP = 2**20
-
-
-def is_damaged(data: bytes, compression: int, places: Iterable[tuple[int, int]]) -> bool:
-    """Whether a strip or tile, at ``places`` (offset, length), is damaged: JPEG by its markers, deflate by its sum."""
+    Of JPEG it fills up what is missing with grey, and of deflate it stops when it has its bytes, before the checksum.
+    """
+    compression = page.get(COMPRESSION, 1)
     try:
-        if compression in OF_JPEG:
-            for start, length in places:
-                jpeg_markers.parse(data[start : start + length])
-        elif compression in DEFLATE:
+        if compression == JPEG:
+            tables = page.tags.get(JPEG_TABLES, np.empty(0, np.uint8)).tobytes()
+            return any(_is_damaged_jpeg(data[start : start + length], tables) for start, length in places)
+        if compression in DEFLATE:
             _inflate(data, places)
-    except (ImageError, zlib.error):
+    except zlib.error:
+        return True
+    return False
+
+
+def _is_damaged_jpeg(strip: bytes, tables: bytes) -> bool:
+    """Whether a picture that is coded with ``tables``, a JPEG stream without picture, does not decode."""
+    whole = tables[:-2] + strip[2:] if tables else strip
+    header = read_header(whole)
+    if header is None or header.end < 0 or check_scans(whole, header):
+        return True
+    check_size(header.rows, header.columns, header.components)
+    if header.components not in (1, 3):  # libtiff decodes these, but not to grey
+        return False
+    try:
+        decode_grey(whole, header)
+    except Exception:
         return True
     return False
 
@@ -131,17 +151,6 @@ def _inflate(data: bytes, places: Iterable[tuple[int, int]]) -> None:
             pending = stream.unconsumed_tail
         if not stream.eof and left > 0:
             raise zlib.error
-
-
-# One page of a TIFF to samples: libtiff for the pixels, after everything it declares was checked here.
-
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
-ASSOCIATED, UNASSOCIATED = 1, 2  # ExtraSamples: colours multiplied by this alpha already, or not
-JPEG = 7
-COMPRESSIONS = {1, 2, 3, 4, 5, JPEG, 8, 32946, 32773, 50000}  # none, CCITT, LZW, JPEG, deflate, PackBits, Zstandard
-MAX_TILE_PIXELS = 2**24
-
-CUT_OFF = "is a TIFF whose pixels are damaged or cut off; copy or export it again"
 
 
 def decode_tiff(data: bytes, page: int | None = None) -> Raster:
@@ -162,7 +171,7 @@ def decode_tiff(data: bytes, page: int | None = None) -> Raster:
         raise ImageError(f"is a TIFF with {len(pages)} pages, and raster.page asks for page {page}")
     chosen = pages[(page or 1) - 1]
     places = _check(chosen, len(data))
-    if is_damaged(data, chosen.get(COMPRESSION, 1), places):
+    if is_damaged(data, chosen, places):
         raise ImageError(CUT_OFF)
     return _described(_decode(data, chosen), chosen, page if len(pages) > 1 else None)
 

@@ -21,7 +21,7 @@ def test_every_element_that_is_read_is_documented_with_its_tag(keyword: str) -> 
 
 
 def test_every_note_is_documented() -> None:
-    source = "".join(path.read_text() for path in sorted((ROOT / "segpipe" / "io" / "dicom").glob("*.py")))
+    source = "".join(path.read_text() for path in sorted((ROOT / "segpipe" / "images" / "dicom").glob("*.py")))
     notes = set(re.findall(r'\bnote\(\s*f?"(\w+)', source)) | {"transfer_syntax_guessed"}
     assert len(notes) > 20
     assert [note for note in sorted(notes) if f"`{note}" not in PAGE] == []

@@ -60,14 +60,14 @@ def fitted(radiograph: Radiograph) -> np.ndarray:
     return fit_picture(radiograph.pixels, plan_fit(radiograph.shape, SIZE, "letterbox")).astype(float)
 
 
-@pytest.mark.parametrize("shape", [(256, 192), (253, 187), (161, 128), (517, 633)])
+@pytest.mark.parametrize("shape", [(256, 192), (254, 187), (253, 187), (161, 128), (517, 631)])
 @pytest.mark.parametrize(("bits", "signed"), [(8, False), (12, False), (16, False), (12, True)])
 def test_the_picture_stays_in_place_and_keeps_its_greys(shape: tuple[int, int], bits: int, signed: bool) -> None:
     stored = smooth(*shape, 2**bits - 1) - (2 ** (bits - 1) if signed else 0)
     data = wavelet_file(stored, bits, signed)
     full, smaller = read_radiograph(data, Dicom(voi="none")), read_smaller(data)
     scale = smaller.decisions.decoded_at
-    assert scale == {256: 4, 253: 4, 161: 2, 517: 8}[shape[0]]
+    assert scale == {256: 4, 254: 4, 253: 2, 161: 2, 517: 8}[shape[0]]
     assert smaller.shape == full.shape == shape
     assert smaller.pixels.shape == (-(-shape[0] // scale), -(-shape[1] // scale))
     assert smaller.pixels.dtype == full.pixels.dtype
@@ -85,6 +85,15 @@ def test_levels_are_those_that_the_codestream_has_and_the_target_allows() -> Non
     for levels, scale in ((0, 1), (1, 2), (2, 4), (5, 8)):
         assert read_smaller(wavelet_file(stored, 12, levels=levels)).decisions.decoded_at == scale
     assert read_smaller(wavelet_file(smooth(100, 90, 4095), 12)).decisions.decoded_at == 1
+
+
+@pytest.mark.parametrize(("rows", "scale"), [(512, 8), (513, 2), (514, 4), (515, 4), (516, 8), (519, 8)])
+def test_a_size_that_the_decoder_would_round_otherwise_than_the_codestream_is_decoded_at_a_larger_one(
+    rows: int, scale: int
+) -> None:
+    radiograph = read_smaller(wavelet_file(smooth(rows, 512, 255), 8))
+    assert radiograph.decisions.decoded_at == scale
+    assert radiograph.decisions.notes == ()
 
 
 @pytest.mark.parametrize("maximum", [255, 65535])
@@ -131,7 +140,7 @@ def test_data_that_are_missing_are_an_error_at_lower_resolutions_too() -> None:
 
 
 def test_the_pipeline_fits_a_smaller_picture_like_the_whole_one(tmp_path: Any) -> None:
-    stored = smooth(517, 633, 4095)
+    stored = smooth(517, 631, 4095)
     (tmp_path / "chest").write_bytes(wavelet_file(stored, 12, WindowCenter=2000, WindowWidth=3000))
     results = {}
     for resolution in ("full", "auto"):
@@ -140,7 +149,7 @@ def test_the_pipeline_fits_a_smaller_picture_like_the_whole_one(tmp_path: Any) -
         )
         results[resolution] = steps({"image": tmp_path / "chest", "invert": None, "mask_files": []})
     assert results["auto"]["decisions"].decoded_at == 8
-    assert results["auto"]["shape"] == results["full"]["shape"] == (517, 633)
+    assert results["auto"]["shape"] == results["full"]["shape"] == (517, 631)
     assert results["auto"]["geometry"] == results["full"]["geometry"]
     difference = results["auto"]["image"].astype(int) - results["full"]["image"]
     assert np.abs(difference).max() <= 0.04 * np.iinfo(results["full"]["image"].dtype).max

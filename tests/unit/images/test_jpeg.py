@@ -1,5 +1,7 @@
+import base64
 import contextlib
 import struct
+import zlib
 from io import BytesIO
 
 import cv2
@@ -84,6 +86,27 @@ def test_lossless_jpegs_change_nothing() -> None:
     assert radiograph.value_range == (0, 65535)
 
 
+ARITHMETIC = {  # 24 x 16 pixels of 9 x + 4 y, sequential and progressive
+    "sequential": (
+        "c-s4a<NpH&0WUXCHwH#V1_nkTWcYuZ!I?pTn}?5wOMs7;Pe@QeSVBWeLQG7;P+3)0!^+s!#?sir+`%Kp&%q_!)!ZT="
+        "H!wUtDLo_I&bP3#Af+NEH9h(NNd|5X1_=fMMn*w~|7RH37z6}Z|KDQZ09j+t@SmY%j>yaW=Kl-}R^(4Fwm)vk{ddQ+"
+        "6{qtZ{@(-uS+^@X"
+    ),
+    "progressive": (
+        "c-s4a<NpH&0WUXCHwH#V1_nkTWcYuZ!I?pTn}?5wOMs7;Pe@QeSVBWeLQG7;P+3)0!^+s!#?sir+`%Kp&%q_!)!ZT="
+        "H!wUtDLo_I&bP3#Af+NEH9h(NDF$v11_=fMMn*w~|7RFj7zF;`V&DK-!oc|N^_p}Meg}}S04r3Ok(EjO(Zccq6hSt7"
+        "rUR&|>=j?Z%@O#ACMU2$c>Ptc1OIOV0Jb_i0R"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ARITHMETIC)
+def test_arithmetic_coding_is_read(kind: str) -> None:
+    y, x = np.mgrid[:24, :16]
+    pixels = read_radiograph(zlib.decompress(base64.b85decode(ARITHMETIC[kind]))).pixels
+    assert np.abs(pixels.astype(int) - (9 * x + 4 * y)).max() <= 3
+
+
 def test_printing_colours_are_refused() -> None:
     buffer = BytesIO()
     Image.fromarray(COLOUR).convert("CMYK").save(buffer, "JPEG")
@@ -157,18 +180,42 @@ def test_every_cut_is_seen(options: dict[str, object], least: tuple[int, int]) -
             scaled(data[:end], least)
 
 
-@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize(
+    "options", [{"subsampling": n} for n in ("4:4:4", "4:2:2", "4:2:0")] + [{"restart_marker_blocks": 3}]
+)
 @pytest.mark.parametrize("colour", [False, True])
-def test_every_cut_that_an_end_marker_hides_is_seen(colour: bool, subsampling: str) -> None:
-    for rows, columns in ((ROWS, COLUMNS), (33, 57), (7, 5)):
-        picture = (COLOUR if colour else GREY)[:rows, :columns]
-        data = jpeg(picture, subsampling=subsampling)
-        whole = read_radiograph(data).pixels
-        np.testing.assert_array_equal(whole, imagecodecs.jpeg8_decode(data, outcolorspace="GRAYSCALE"))
+@pytest.mark.parametrize("fraction", [1, 4])
+def test_every_cut_that_an_end_marker_hides_is_seen(colour: bool, options: dict[str, object], fraction: int) -> None:
+    for rows, columns in ((ROWS, COLUMNS), (36, 60), (8, 4)):
+        data = jpeg((COLOUR if colour else GREY)[:rows, :columns], **options)
+        least = (rows // fraction, columns // fraction)
+        assert scaled(data, least).pixels.shape == least
         for cut in range(data.index(b"\xff\xda") + 20, len(data) - 2, 29):
-            with contextlib.suppress(ImageError):  # what is lost may be colour, or bits of padding
-                hidden = data[:cut].rstrip(b"\xff") + b"\xff\xd9"
-                np.testing.assert_array_equal(read_radiograph(hidden).pixels, whole)
+            with pytest.raises(ImageError, match="JPEG"):
+                scaled(data[:cut].rstrip(b"\xff") + b"\xff\xd9", least)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_every_cut_that_an_end_marker_hides_is_seen_in_lossless_and_deep_jpegs(bits: int) -> None:
+    picture = (
+        np.random.default_rng(0).integers(0, 2**bits, (ROWS, COLUMNS)).astype(np.uint8 if bits == 8 else np.uint16)
+    )
+    for lossless in (True, False)[: 1 + (bits == 12)]:
+        data = imagecodecs.jpeg8_encode(picture, lossless=lossless, bitspersample=bits, level=None if lossless else 95)
+        assert read_radiograph(data).pixels.shape == picture.shape
+        for cut in range(data.index(b"\xff\xda") + 20, len(data) - 2, 997):
+            with pytest.raises(ImageError, match="JPEG"):
+                read_radiograph(data[:cut].rstrip(b"\xff") + b"\xff\xd9")
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 3}])
+def test_data_that_go_on_behind_the_picture_are_refused(options: dict[str, object]) -> None:
+    data = jpeg(**options)
+    with pytest.raises(ImageError, match="compressed pixels are damaged"):
+        read_radiograph(data[:-2] + bytes(range(1, 100)) + data[-2:])
+    deep = imagecodecs.jpeg8_encode(GREY.astype(np.uint16) * 16, bitspersample=12, level=98)
+    with pytest.raises(ImageError, match="compressed pixels are damaged"):
+        read_radiograph(deep[:-2] + bytes(range(1, 100)) + deep[-2:])
 
 
 def test_mid_grey_at_the_end_is_no_damage() -> None:
@@ -208,7 +255,7 @@ def test_damage_that_markers_show_is_refused(name: str) -> None:
         read_radiograph(DAMAGED[name])
 
 
-def test_what_follows_the_picture_is_not_read() -> None:
+def test_what_follows_the_end_marker_is_not_read() -> None:
     for rest in (bytes(100), jpeg(GREY[::-1]), b"\xff\xd8\xff"):
         np.testing.assert_array_equal(read_radiograph(jpeg() + rest).pixels, read_radiograph(jpeg()).pixels)
 

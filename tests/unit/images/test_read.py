@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 
 from segpipe.errors import ImageError
 from segpipe.images.read import read_radiograph
+from tests.properties.mutants import valid_files
 from tests.unit.images.pictures import asymmetric, dicom_file, encoded
 
 
@@ -60,3 +63,20 @@ def test_an_exception_inside_a_decoder_becomes_a_reason_without_its_text(monkeyp
         read_radiograph(encoded(asymmetric().astype(np.uint8), "PNG"))
     assert "secret" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+READ_ALL = """
+import sys
+from segpipe.images.read import read_radiograph
+for path in sys.argv[1:]:
+    read_radiograph(open(path, "rb").read())
+print(sorted({"torch", "monai", "pandas"} & set(sys.modules)))
+"""
+
+
+def test_no_reader_imports_torch_or_monai(tmp_path: Path) -> None:
+    files = valid_files()
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    code = [sys.executable, "-c", READ_ALL, *(str(tmp_path / name) for name in files)]
+    assert subprocess.run(code, capture_output=True, text=True, check=True).stdout == "[]\n"
