@@ -37,8 +37,8 @@ def coco(
     ignore: IgnoredNames = None,
 ) -> None:
     """Polygons and run lengths of COCO to a PNG for each image and class."""
+    from segpipe.interop.coco import import_coco
     from segpipe.interop.import_folder import Target
-    from segpipe.interop.import_masks import import_coco
 
     set_up_logging(None)
     target = Target(output, root or output.parent, images)
@@ -56,7 +56,7 @@ def labelme(
 ) -> None:
     """Outlines that were drawn or corrected in labelme to a PNG for each image and class."""
     from segpipe.interop.import_folder import Target
-    from segpipe.interop.import_masks import import_labelme
+    from segpipe.interop.labelme import import_labelme
 
     set_up_logging(None)
     target = Target(output, root or output.parent, images)
@@ -79,9 +79,8 @@ def rle(
 ) -> None:
     """Run lengths in a CSV to a PNG for each image and class; the defaults are CheXmask's."""
     from segpipe.interop.import_folder import Target
-    from segpipe.interop.import_masks import import_rle
-    from segpipe.interop.import_rle import RunLengths
+    from segpipe.interop.rle import RunLengths, import_rle
 
     set_up_logging(None)
     target, runs = Target(output, root or output.parent, images), RunLengths(order, base, starts)
-    typer.echo(import_rle(file, target, classes or [], image_column, carry or [], size, runs))
+    typer.echo(import_rle(file, target, runs, classes or [], image_column, carry or [], size))

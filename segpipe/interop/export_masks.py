@@ -1,21 +1,22 @@
-"""What `segpipe export-masks` does."""
+"""``segpipe export-masks``: the masks of a finished run in a form that other programs read."""
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from importlib import import_module
+from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from segpipe.config.load import load_config
-from segpipe.errors import InputError
 from segpipe.files.atomic import atomic_path, remove_leftovers
-from segpipe.interop.finished_run import HEADER, FinishedRun, Job, Outcome, Picture
+from segpipe.interop import coco, labelme, nifti, rle, seg
+from segpipe.interop.finished_run import Exported, FinishedRun, RunImage
 from segpipe.log import track
 
 Format = Literal["seg", "nifti", "coco", "rle", "labelme"]
+# Writes the masks of images that have some into a folder.
+Export = Callable[[FinishedRun, Path, Iterable[RunImage]], Iterator[Exported]]
 INDEX = "exported.csv"
-Write = Callable[[Job, Iterable[Picture]], Iterator[Outcome]]
 
 
 def export_masks(
@@ -23,42 +24,43 @@ def export_masks(
 ) -> str:
     """Write the masks of a finished run, and exported.csv with a row per image; return what to tell the user.
 
-    Files that are there with the same content are left alone.
+    Files that exist with the same content are left alone. ``tolerance`` in pixels is how far outlines of labelme may be
+    from those of the masks.
 
     Raises:
         ConfigError, InputError: there is no finished run, or what the format needs is missing.
     """
-    if wanted not in get_args(Format):
-        raise InputError(f"--format {wanted}: there are {', '.join(get_args(Format))}.")
-    write: Write = import_module(f"segpipe.interop.{wanted}").write
+    exports: dict[Format, Export] = {
+        "seg": seg.export,
+        "nifti": nifti.export,
+        "coco": coco.export,
+        "rle": rle.export,
+        "labelme": partial(labelme.export, tolerance=tolerance),
+    }
     with closing(FinishedRun(load_config(path))) as run:
         output = output or run.folder / "exports" / wanted
-        pictures = run.pictures(image_ids)
-        job = Job(run, output, run.config.export.codes, tolerance)
-        # Shard by shard, so that an archive or table of masks is opened once.
-        todo = sorted((each for each in pictures if not each.why_not), key=lambda each: (each.shard, each.image_id))
+        images = run.images(image_ids)
+        # Shard by shard, so that a table of masks is opened once.
+        todo = sorted((each for each in images if not each.without_mask), key=lambda each: (each.shard, each.image_id))
         output.mkdir(parents=True, exist_ok=True)
         remove_leftovers(output)
-        done = list(track(write(job, todo), len(todo), f"export {wanted}"))
-        done += [Outcome(each.image_id, reason=each.why_not) for each in pictures if each.why_not]
+        done = list(track(exports[wanted](run, output, todo), len(todo), f"export {wanted}"))
+        done += [Exported(each.image_id, reason=each.without_mask) for each in images if each.without_mask]
         _write_index(output / INDEX, done)
-        return _summary(job, wanted, done)
+        said = _summary(output, done)
+        return f"{said}\n{labelme.way_back(run, output)}" if wanted == "labelme" else said
 
 
-def _write_index(path: Path, done: Iterable[Outcome]) -> None:
+def _write_index(path: Path, done: Iterable[Exported]) -> None:
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(HEADER)
-        table.writerows(outcome.cells for outcome in sorted(done, key=lambda outcome: outcome.image_id))
+        table.writerow(["image_id", "file", "status", "reason", "notes"])
+        for row in sorted(done, key=lambda row: row.image_id):
+            status = "exported" if row.files else "skipped"
+            table.writerow([row.image_id, " ".join(row.files), status, row.reason, " ".join(row.notes)])
 
 
-def _summary(job: Job, wanted: Format, done: Sequence[Outcome]) -> str:
-    exported = sum(bool(outcome.files) for outcome in done)
-    lines = [f"{exported} of {len(done)} images exported: {job.output}"]
-    if exported < len(done):
-        lines[0] += f"; why {len(done) - exported} are not is in the column reason of {INDEX}"
-    if wanted == "labelme":
-        from segpipe.interop.export_labelme import way_back
-
-        lines.append(way_back(job.run, job.output))
-    return "\n".join(lines)
+def _summary(output: Path, done: Sequence[Exported]) -> str:
+    skipped = sum(not row.files for row in done)
+    said = f"{len(done) - skipped} of {len(done)} images exported: {output}"
+    return f"{said}; why {skipped} are not is in the column reason of {INDEX}" if skipped else said

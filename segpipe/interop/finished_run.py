@@ -1,14 +1,14 @@
-"""A finished run: its images, and what was predicted for each, as the export formats are given them."""
+"""A finished run: its images, and what was predicted for each, as the export formats read them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from segpipe.config import Classes, Code, Config
+from segpipe.config import Classes, Config
 from segpipe.config.stages import PredictStage, load_stage, stage_file
 from segpipe.config.variants import RUN
 from segpipe.errors import ImageError, InputError
@@ -19,8 +19,6 @@ from segpipe.preprocess.intensity import apply_window, choose_window
 from segpipe.samples.sample import inside
 from segpipe.samples.scan import read_scan
 
-# A finished run: its images, and what was predicted for each.
-
 NOT_PREDICTED = "has no mask: its patient trained the only model (folds.scheme: holdout)"
 _STORED = ["image_id", "image", "status", "reason", "sha256", "format", "rows", "columns", "inverted", "invert_source"]
 _SPACING = ["spacing_row_mm", "spacing_column_mm"]
@@ -28,16 +26,17 @@ _PREDICTED = ["image_id", "predicted", "models", "form", "masks"]
 
 
 @dataclass(frozen=True)
-class Picture:
+class RunImage:
     """One image of the run; ``image`` is its path below ``data.root``, ``spacing`` (of rows, of columns) in mm.
 
-    ``why_not`` says why it has no mask; it is blank where it has one, and only then the size and the rest are known.
+    ``without_mask`` says why it has no mask; it is blank where it has one, and only then the size and the rest are
+    known.
     """
 
     image_id: str
     image: str
     shard: str
-    why_not: str = ""
+    without_mask: str = ""
     rows: int = 0
     columns: int = 0
     spacing: tuple[float, float] | None = None
@@ -47,22 +46,22 @@ class Picture:
     invert: bool | None = None  # the sheet's word on polarity
 
 
-@dataclass
+@dataclass(frozen=True)
+class Exported:
+    """A row of exported.csv: ``files`` relative to the output; without one, ``reason`` says why."""
+
+    image_id: str
+    files: tuple[str, ...] = ()
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+
 class FinishedRun:
     """The tables and masks of a run that was predicted."""
 
-    config: Config
-    _reader: tuple[str, MaskReader] | None = field(default=None, init=False)
-
-    @property
-    def folder(self) -> Path:
-        """Where the results are."""
-        return self.config.folder
-
-    @property
-    def root(self) -> Path:
-        """The data root, which paths of images are relative to."""
-        return self.config.data.root
+    def __init__(self, config: Config) -> None:
+        self.config, self.folder = config, config.folder
+        self._reader: tuple[str, MaskReader] | None = None
 
     @cached_property
     def shards(self) -> list[str]:
@@ -76,7 +75,7 @@ class FinishedRun:
 
     @cached_property
     def form(self) -> MaskForm:
-        """How this run writes masks: as one label picture or one for each class."""
+        """How this run writes masks: as one label image or one for each class."""
         forms = {form for shard in self.shards for form in self._predictions(shard)["form"]}
         if len(forms) > 1:
             raise InputError(
@@ -84,37 +83,51 @@ class FinishedRun:
             )
         return next(iter(forms), "per_class")
 
-    def pictures(self, image_ids: Sequence[str] = ()) -> list[Picture]:
+    def images(self, image_ids: Sequence[str] = ()) -> list[RunImage]:
         """All images by image_id, or those asked for.
 
         Raises:
             InputError: an image that was asked for is not in the run, or a table is missing.
         """
-        found = sorted(
-            (each for shard in self.shards for each in self._of_shard(shard)), key=lambda each: each.image_id
-        )
-        if not image_ids:
-            return found
-        unknown = sorted(set(image_ids) - {picture.image_id for picture in found})
+        found = {image.image_id: image for shard in self.shards for image in self._of_shard(shard)}
+        unknown = sorted(set(image_ids) - found.keys())
         if unknown:
-            example = f", as {found[0].image_id}" if found else ""
+            example = f", as {min(found)}" if found else ""
             raise InputError(f"--image-id {unknown[0]}: the run has no such image. It has {len(found)}{example}.")
-        return [picture for picture in found if picture.image_id in set(image_ids)]
+        return [found[image_id] for image_id in sorted(set(image_ids) or found)]
 
-    def masks(self, picture: Picture) -> np.ndarray:
+    def path(self, image: RunImage) -> Path:
+        """The image's file."""
+        return inside(self.config.data.root, image.image, self.config.data.links)
+
+    def masks(self, image: RunImage) -> np.ndarray:
         """What was predicted, (classes, rows, columns) bool at the original size."""
-        if self._reader is None or self._reader[0] != picture.shard:
+        if self._reader is None or self._reader[0] != image.shard:
             self.close()
-            predictions = self._predictions(picture.shard).query("predicted")
-            reader = MaskReader.of_shard(self.folder / "masks" / picture.shard, predictions, self.classes)
-            self._reader = picture.shard, reader
-        masks = self._reader[1].masks(picture.image_id)
-        if masks.shape[1:] != (picture.rows, picture.columns):
+            predictions = self._predictions(image.shard).query("predicted")
+            reader = MaskReader.of_shard(self.folder / "masks" / image.shard, predictions, self.classes)
+            self._reader = image.shard, reader
+        masks = self._reader[1].masks(image.image_id)
+        if masks.shape[1:] != (image.rows, image.columns):
             raise InputError(
-                f"{picture.image_id}: its mask has {masks.shape[1]} x {masks.shape[2]} pixels, the picture "
-                f"{picture.rows} x {picture.columns}. Run snakemake until it is finished, then export."
+                f"{image.image_id}: its mask has {masks.shape[1]} x {masks.shape[2]} pixels, the image "
+                f"{image.rows} x {image.columns}. Run snakemake until it is finished, then export."
             )
         return masks
+
+    def view(self, image: RunImage) -> bytes:
+        """What a viewer shows of the image: a grey PNG of 8 bits with the pixels of the masks, bone bright, windowed
+        as the run does it.
+
+        Raises:
+            ImageError: the file cannot be read any more, or has another size than in the run.
+        """
+        config = self.config
+        radiograph = read_radiograph(self.path(image), config.dicom, image.invert, config.raster)
+        if radiograph.pixels.shape != (image.rows, image.columns):
+            raise ImageError("has another size than in the run; run snakemake, then export")
+        window = choose_window(radiograph, radiograph.pixels, config.preprocess, config.dicom)
+        return encode_png(apply_window(radiograph.pixels, window, np.dtype(np.uint8)))
 
     def close(self) -> None:
         """Give open files back."""
@@ -122,18 +135,18 @@ class FinishedRun:
             self._reader[1].close()
             self._reader = None
 
-    def _of_shard(self, shard: str) -> Iterator[Picture]:
+    def _of_shard(self, shard: str) -> Iterator[RunImage]:
         stored = _read(self.folder / "shards" / shard / "table.parquet", [*_STORED, *_SPACING])
         predictions = self._predictions(shard)[["image_id", "predicted", "models"]]
         for row in stored.merge(predictions, on="image_id", how="left").to_dict("records"):
             name, image = str(row["image_id"]), str(row["image"])
             if row["status"] == "quarantined":
-                yield Picture(name, image, shard, f"is quarantined: {row['reason']}")
+                yield RunImage(name, image, shard, f"is quarantined: {row['reason']}")
             elif row["predicted"] is not True:
-                yield Picture(name, image, shard, NOT_PREDICTED)
+                yield RunImage(name, image, shard, NOT_PREDICTED)
             else:
                 mm = [float(row[column]) for column in _SPACING if pd.notna(row[column])]
-                yield Picture(
+                yield RunImage(
                     name,
                     image,
                     shard,
@@ -159,53 +172,3 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
         raise InputError(
             f"{path} is damaged or of another version ({type(error).__name__}). Delete it, run snakemake, then export."
         ) from None
-
-
-# What every format is given, and what it tells of each image.
-
-
-@dataclass(frozen=True)
-class Job:
-    """One export: ``tolerance`` in pixels is how far a drawn outline may be from the mask's."""
-
-    run: FinishedRun
-    output: Path
-    codes: Mapping[str, Code] = field(default_factory=dict)
-    tolerance: float = 0.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A row of exported.csv: ``files`` relative to the output; without one, ``reason`` says why."""
-
-    image_id: str
-    files: tuple[str, ...] = ()
-    reason: str = ""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def cells(self) -> list[str]:
-        """The row, as :data:`HEADER`."""
-        status = "exported" if self.files else "skipped"
-        return [self.image_id, " ".join(self.files), status, self.reason, " ".join(self.notes)]
-
-
-HEADER = ["image_id", "file", "status", "reason", "notes"]
-
-
-# A picture of the run for people's eyes: 8 bits, as a viewer shows it, at its own size.
-
-
-def view(run: FinishedRun, picture: Picture) -> bytes:
-    """A grey PNG with the same pixels as the masks, bone bright, windowed as the run does it.
-
-    Raises:
-        ImageError: the file cannot be read any more, or has another size than in the run.
-    """
-    config = run.config
-    path = inside(run.root, picture.image, config.data.links)
-    radiograph = read_radiograph(path, config.dicom, picture.invert, config.raster)
-    if radiograph.pixels.shape != (picture.rows, picture.columns):
-        raise ImageError("has another size than in the run; run snakemake, then export")
-    window = choose_window(radiograph, radiograph.pixels, config.preprocess, config.dicom)
-    return encode_png(apply_window(radiograph.pixels, window, np.dtype(np.uint8)))

@@ -44,11 +44,16 @@ def encode_masks(masks: np.ndarray, form: MaskForm, classes: Classes) -> list[by
     """``masks`` (classes, rows, columns) bool as PNG files, in the order of :func:`mask_names`."""
     if form != "labels":
         return [encode_png(channel.astype(np.uint8) * 255) for channel in masks]
+    return [encode_png(label_image(masks, classes))]
+
+
+def label_image(masks: np.ndarray, classes: Classes) -> np.ndarray:
+    """``masks`` (classes, rows, columns) bool as one image with the config's value of each class, uint8 or uint16."""
     values = label_values(classes)
     labels = np.zeros(masks.shape[1:], np.uint16 if max(values) > 255 else np.uint8)
     for value, channel in zip(values, masks, strict=True):
         labels[channel] = value
-    return [encode_png(labels)]
+    return labels
 
 
 def decode_masks(files: Sequence[bytes], form: MaskForm, classes: Classes) -> np.ndarray:

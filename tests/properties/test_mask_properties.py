@@ -8,7 +8,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_tools
 
 from segpipe.errors import ImageError
-from segpipe.interop.import_rle import RunLengths, from_coco_counts
+from segpipe.interop.coco import from_coco_counts
+from segpipe.interop.rle import RunLengths
 from segpipe.masks import labelme as polygons
 
 FEW = settings(max_examples=100, deadline=None)

@@ -2,8 +2,10 @@ import json
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 
 from segpipe.config.load import load_config
 from segpipe.demo.files import make_phantoms
@@ -34,6 +36,15 @@ def config(tmp_path_factory) -> Path:
     values = json.loads((folder / "config.yaml").read_text())
     (folder / "config.yaml").write_text(json.dumps({**values, "export": {"codes": CODES}}))
     return folder / "config.yaml"
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """A data root with the images a/x1.png and a/x2.png of 6 x 9 pixels."""
+    (tmp_path / "a").mkdir()
+    for name in ("x1", "x2"):
+        Image.fromarray(np.arange(54, dtype=np.uint8).reshape(6, 9)).save(tmp_path / f"a/{name}.png")
+    return tmp_path
 
 
 @pytest.fixture

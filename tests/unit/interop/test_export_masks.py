@@ -12,17 +12,16 @@ import pytest
 from pycocotools.coco import COCO
 from typer.testing import CliRunner
 
-from segpipe.commands import app
+from segpipe.cli import app
 from segpipe.config.load import parse_config
 from segpipe.errors import ConfigError, InputError
 from segpipe.images.nifti import read_nifti
-from segpipe.interop import export_nifti as nifti
-from segpipe.interop.export_labelme import label_texts
+from segpipe.interop.coco import import_coco
 from segpipe.interop.export_masks import export_masks
-from segpipe.interop.finished_run import Picture
 from segpipe.interop.import_folder import Target
-from segpipe.interop.import_masks import import_coco, import_labelme, import_rle
-from segpipe.interop.import_rle import RunLengths
+from segpipe.interop.labelme import import_labelme, label_texts
+from segpipe.interop.nifti import encode, planes_of
+from segpipe.interop.rle import RunLengths, import_rle
 from segpipe.masks.encode import decode_png
 from segpipe.samples.sample import safe_name
 
@@ -31,7 +30,7 @@ CLASSES = [f"{name}={name}" for name in NAMES]
 
 
 def usable(run):
-    return [picture for picture in run.pictures() if not picture.why_not]
+    return [image for image in run.images() if not image.without_mask]
 
 
 def index(folder: Path) -> dict[str, dict[str, str]]:
@@ -46,9 +45,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 def overlaps(run, imported: Path) -> list[float]:
     """IoU of each mask of the run with the one that was imported."""
     found = []
-    for picture in usable(run):
-        for name, mask in zip(NAMES, run.masks(picture), strict=True):
-            back = decode_png((imported / f"masks/{name}/{safe_name(picture.image)}.png").read_bytes()) > 0
+    for image in usable(run):
+        for name, mask in zip(NAMES, run.masks(image), strict=True):
+            back = decode_png((imported / f"masks/{name}/{safe_name(image.image)}.png").read_bytes()) > 0
             union = (mask | back).sum()
             found.append(float((mask & back).sum() / union) if union else 1.0)
     return found
@@ -57,12 +56,12 @@ def overlaps(run, imported: Path) -> list[float]:
 @pytest.fixture
 def target(run, tmp_path):
     """A data root with the run's images."""
-    shutil.copytree(run.root / "images", tmp_path / "root/images")
+    shutil.copytree(run.config.data.root / "images", tmp_path / "root/images")
     return Target(tmp_path / "root/back", tmp_path / "root")
 
 
 def test_the_masks_that_are_tried_are_neither_empty_nor_full(run):
-    masks = [mask for picture in usable(run) for mask in run.masks(picture)]
+    masks = [mask for image in usable(run) for mask in run.masks(image)]
     assert len(masks) == 20
     assert any(0.02 < mask.mean() < 0.98 for mask in masks)
 
@@ -70,31 +69,29 @@ def test_the_masks_that_are_tried_are_neither_empty_nor_full(run):
 def test_nifti_has_the_pixels_and_the_spacing(config, run, tmp_path):
     export_masks(config, "nifti", tmp_path)
     rows = index(tmp_path)
-    assert {picture.spacing is None for picture in usable(run)} == {True, False}
-    for picture in usable(run):
-        for name, mask in zip(NAMES, run.masks(picture), strict=True):
-            path = tmp_path / f"{picture.image_id}.{name}.nii.gz"
+    assert {image.spacing is None for image in usable(run)} == {True, False}
+    for image in usable(run):
+        for name, mask in zip(NAMES, run.masks(image), strict=True):
+            path = tmp_path / f"{image.image_id}.{name}.nii.gz"
             read = read_nifti(path.read_bytes())
             assert (read.pixels == mask).all()
             found = read.decisions.spacing_row_mm, read.decisions.spacing_column_mm
-            if picture.spacing:
-                assert found == pytest.approx(picture.spacing)
+            if image.spacing:
+                assert found == pytest.approx(image.spacing)
                 affine = nibabel.load(path).affine
-                assert np.diag(affine)[:2] == pytest.approx((-picture.spacing[1], -picture.spacing[0]))
+                assert np.diag(affine)[:2] == pytest.approx((-image.spacing[1], -image.spacing[0]))
             else:
                 assert found == (None, None)
-        row = rows[picture.image_id]
-        assert row["file"] == f"{picture.image_id}.lung.nii.gz {picture.image_id}.heart.nii.gz"
-        assert row["notes"] == ("" if picture.spacing else "spacing_unknown")
+        row = rows[image.image_id]
+        assert row["file"] == f"{image.image_id}.lung.nii.gz {image.image_id}.heart.nii.gz"
+        assert row["notes"] == ("" if image.spacing else "spacing_unknown")
 
 
 def test_nifti_of_a_run_with_label_pictures_has_their_values():
     masks = np.zeros((2, 4, 5), bool)
     masks[0, :2], masks[1, 3] = True, True
-    picture = Picture("x", "x.png", "0000", rows=4, columns=5)
-    (name, content), *others = nifti._files(picture, masks, "labels", {"a": (3,), "b": (700,)}).items()
-    assert (name, others) == ("x.nii.gz", [])
-    assert (read_nifti(content).pixels == masks[0] * 3 + masks[1] * 700).all()
+    (plane,) = planes_of(masks, "labels", {"a": (3,), "b": (700,)})
+    assert (read_nifti(encode(plane, None)).pixels == masks[0] * 3 + masks[1] * 700).all()
 
 
 def test_labelme_shapes_are_called_what_the_config_calls_them():
@@ -113,12 +110,12 @@ def test_the_verbs_tell_what_they_did(config, tmp_path):
     words[words.index("--root") + 1] = str(tmp_path)
     shutil.copytree(root / "images", tmp_path / "images")
     done = CliRunner().invoke(app, words[1:])
-    assert done.stdout.startswith("10 images, 20 mask files written, 0 images not there"), done.output
+    assert done.stdout.startswith("10 images, 20 mask files written, 0 images not found"), done.output
 
 
 def test_run_lengths_come_back_through_import_masks(config, run, target, tmp_path):
     export_masks(config, "rle", tmp_path / "out")
-    import_rle(tmp_path / "out/masks.csv", target, CLASSES, None, [], None, RunLengths())
+    import_rle(tmp_path / "out/masks.csv", target, RunLengths(), CLASSES)
     assert overlaps(run, target.output) == [1.0] * 20
 
 
@@ -134,16 +131,16 @@ def test_coco_s_own_tools_read_it(config, run, tmp_path, capsys):
     coco = COCO(tmp_path / "instances.json")
     assert [category["name"] for category in coco.loadCats(coco.getCatIds())] == list(NAMES)
     images, drawn = {image["file_name"]: image["id"] for image in coco.loadImgs(coco.getImgIds())}, 0
-    for picture in usable(run):
-        for annotation in coco.loadAnns(coco.getAnnIds(images[picture.image])):
+    for image in usable(run):
+        for annotation in coco.loadAnns(coco.getAnnIds(images[image.image])):
             mask = coco.annToMask(annotation).astype(bool)
-            assert (mask == run.masks(picture)[annotation["category_id"] - 1]).all()
+            assert (mask == run.masks(image)[annotation["category_id"] - 1]).all()
             left, top, width, height = annotation["bbox"]
             inside = mask[top : top + height, left : left + width]
             assert annotation["area"] == mask.sum() == inside.sum()
             assert all(edge.any() for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
             drawn += 1
-    assert drawn == sum(mask.any() for picture in usable(run) for mask in run.masks(picture))
+    assert drawn == sum(mask.any() for image in usable(run) for mask in run.masks(image))
 
 
 def test_labelme_files_come_back_to_the_pixel(config, run, target, tmp_path):
@@ -162,13 +159,13 @@ def test_labelme_files_with_fewer_points_come_back_nearly(config, run, target, t
 
 def test_a_labelme_file_lies_beside_its_picture_and_names_no_place(config, run, tmp_path):
     export_masks(config, "labelme", tmp_path)
-    for picture in usable(run):
-        text = (tmp_path / f"{picture.image_id}.json").read_text()
+    for image in usable(run):
+        text = (tmp_path / f"{image.image_id}.json").read_text()
         content = json.loads(text)
         assert content["imageData"] is None
-        assert decode_png((tmp_path / content["imagePath"]).read_bytes()).shape == (picture.rows, picture.columns)
-        assert content["segpipe"] == {"image": picture.image}
-        assert str(run.root) not in text
+        assert decode_png((tmp_path / content["imagePath"]).read_bytes()).shape == (image.rows, image.columns)
+        assert content["segpipe"] == {"image": image.image}
+        assert str(run.config.data.root) not in text
 
 
 def test_a_corrected_labelme_file_is_left_alone_and_imported(config, run, target, tmp_path):
@@ -182,7 +179,9 @@ def test_a_corrected_labelme_file_is_left_alone_and_imported(config, run, target
     corrected = path.read_bytes()
     export_masks(config, "labelme", out)
     assert path.read_bytes() == corrected
-    assert index(out)["syn0000_pa1"]["reason"] == "syn0000_pa1.json is there and differs; delete it to get it anew"
+    assert index(out)["syn0000_pa1"]["reason"] == (
+        "syn0000_pa1.json exists with another content; delete it to export it again"
+    )
     import_labelme(out, target, CLASSES, [])
     lung, heart = (
         decode_png((target.output / f"masks/{name}/images__syn0000_pa1.dcm.png").read_bytes()) for name in NAMES
@@ -196,7 +195,7 @@ def test_a_labelme_file_in_another_encoding_is_left_alone(config, tmp_path):
     path = tmp_path / "syn0000_pa1.json"
     path.write_bytes('{"label": "Lunge, Größe"}'.encode("cp1252"))
     export_masks(config, "labelme", tmp_path, ["syn0000_pa1"])
-    assert "is there and differs" in index(tmp_path)["syn0000_pa1"]["reason"]
+    assert "exists with another content" in index(tmp_path)["syn0000_pa1"]["reason"]
     assert "Größe".encode("cp1252") in path.read_bytes()
 
 

@@ -12,8 +12,7 @@ import pytest
 from segpipe.config.load import parse_config
 from segpipe.errors import InputError
 from segpipe.interop.import_folder import Target
-from segpipe.interop.import_masks import import_rle
-from segpipe.interop.import_rle import RunLengths
+from segpipe.interop.rle import RunLengths, import_rle
 from segpipe.masks.reference import read_reference
 from segpipe.samples.scan import list_samples
 
@@ -28,7 +27,7 @@ def convert(
 ):
     (archive / "set.csv").write_text(text, encoding="utf-8")
     place = Target(archive / "out", archive, **({"images": "a/{image}.png"} | target))
-    return import_rle(archive / "set.csv", place, classes, image_column, carry, size, runs)
+    return import_rle(archive / "set.csv", place, runs, classes, image_column, carry, size)
 
 
 def area(rows: slice, columns: slice) -> np.ndarray:
@@ -39,7 +38,7 @@ def area(rows: slice, columns: slice) -> np.ndarray:
 
 def test_chexmask_is_converted_and_read_back_by_the_pipeline(archive: Path) -> None:
     text = convert(archive, HEADER + FIRST + "x2,0.5,,54 1,-1,1 54,6,9\n")
-    assert text.startswith("2 images, 6 mask files written, 0 images not there")
+    assert text.startswith("2 images, 6 mask files written, 0 images not found")
     snippet = text.split("\n\n", 1)[1]
     assert snippet.endswith("sheet: out/samples.csv\nclasses:\n  left_lung: null\n  right_lung: null\n  heart: null")
     config = parse_config(
@@ -93,8 +92,8 @@ def test_columns_may_be_united_and_carried_under_other_names(archive: Path) -> N
 
 def test_images_that_are_not_there_are_left_out_and_counted(archive: Path) -> None:
     text = HEADER + FIRST + FIRST.replace("x1", "x3")
-    assert "1 images, 3 mask files written, 1 images not there" in convert(archive, text)
-    with pytest.raises(InputError, match=r"None of the 1 images is there; .* 'b/x3.png' below"):
+    assert "1 images, 3 mask files written, 1 images not found" in convert(archive, text)
+    with pytest.raises(InputError, match=r"None of the 1 images exists; .* 'b/x3.png' below"):
         convert(archive, HEADER + FIRST.replace("x1", "x3"), images="b/{image}.png")
 
 
@@ -108,7 +107,7 @@ def test_names_that_lead_out_of_the_folder_are_refused(archive: Path, name: str)
 def test_the_output_has_to_lie_in_the_root(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = Target(tmp_path_factory.mktemp("other"), archive)
     with pytest.raises(InputError, match="--root"):
-        import_rle(archive / "set.csv", other, [], None, [], None, RunLengths())
+        import_rle(archive / "set.csv", other, RunLengths())
 
 
 @pytest.mark.parametrize(

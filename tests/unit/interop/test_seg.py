@@ -13,8 +13,7 @@ import pytest
 
 from segpipe.errors import ConfigError, ImageError
 from segpipe.interop.export_masks import export_masks
-from segpipe.interop.export_seg import _source, write
-from segpipe.interop.finished_run import Job
+from segpipe.interop.seg import export, read_source
 from segpipe.masks.seg import read_dicom_mask
 from tests.unit.interop.test_export_masks import NAMES, index, usable
 
@@ -29,15 +28,15 @@ def exported(config, tmp_path_factory):
 
 
 def test_three_readers_see_the_run_s_masks(run, exported):
-    pictures = [picture for picture in usable(run) if picture.format == "DICOM"]
-    assert len(pictures) == 5
-    for picture in pictures:
-        path, masks = exported / f"{picture.image_id}.dcm", run.masks(picture)
+    images = [image for image in usable(run) if image.format == "DICOM"]
+    assert len(images) == 5
+    for image in images:
+        path, masks = exported / f"{image.image_id}.dcm", run.masks(image)
         ours = read_dicom_mask(path.read_bytes())
         for name, mask in zip(NAMES, masks, strict=True):
             assert (ours.plane_of(name, (name,), set(NAMES)).pixels == mask).all()
         assert (pydicom.dcmread(path).pixel_array.reshape(masks.shape) == masks).all()
-        source = pydicom.dcmread(run.root / picture.image).SOPInstanceUID
+        source = pydicom.dcmread(run.path(image)).SOPInstanceUID
         theirs = highdicom.seg.segread(path).get_pixels_by_source_instance([source])
         assert (np.moveaxis(theirs[0], -1, 0) == masks).all()
 
@@ -54,10 +53,13 @@ def test_segments_have_codes_and_what_found_them(exported):
 
 def test_of_the_source_it_has_patient_study_and_nothing_else(run, exported):
     content = (exported / f"{FIRST}.dcm").read_bytes()
-    source, seg = pydicom.dcmread(run.root / f"images/{FIRST}.dcm"), pydicom.dcmread(exported / f"{FIRST}.dcm")
+    source, seg = (
+        pydicom.dcmread(run.config.data.root / f"images/{FIRST}.dcm"),
+        pydicom.dcmread(exported / f"{FIRST}.dcm"),
+    )
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "StudyDate", "StudyTime"):
         assert seg[keyword].value == source[keyword].value
-    assert b"SECRET" in (run.root / f"images/{FIRST}.dcm").read_bytes()
+    assert b"SECRET" in (run.config.data.root / f"images/{FIRST}.dcm").read_bytes()
     assert b"SECRET" not in content
 
 
@@ -82,7 +84,7 @@ def test_who_asks_for_it_is_warned(config, tmp_path, caplog):
 
 
 def test_without_highdicom_it_says_what_to_install(config, tmp_path, monkeypatch):
-    monkeypatch.setattr("segpipe.interop.export_seg.find_spec", lambda name: None)
+    monkeypatch.setattr("segpipe.interop.seg.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'segpipe\[seg\]'"):
         export_masks(config, "seg", tmp_path)
 
@@ -95,22 +97,21 @@ def test_other_images_are_rows_with_a_reason(exported):
 @pytest.mark.parametrize(
     ("keyword", "value", "message"),
     [
-        ("NumberOfFrames", 2, "has 2 frames; a SEG is written for files of one picture"),
+        ("NumberOfFrames", 2, "has 2 frames; a SEG is written for files of one frame"),
         ("StudyInstanceUID", "", "has no StudyInstanceUID"),
         ("Rows", 7, "rows and columns are not those of the mask"),
     ],
 )
-def test_sources_that_none_can_belong_to(keyword, value, message, run, tmp_path, monkeypatch):
-    picture = next(picture for picture in usable(run) if picture.image_id == FIRST)
-    dataset = pydicom.dcmread(run.root / picture.image)
+def test_sources_that_none_can_belong_to(keyword, value, message, run, tmp_path):
+    image = next(image for image in usable(run) if image.image_id == FIRST)
+    dataset = pydicom.dcmread(run.path(image))
     setattr(dataset, keyword, value)
     dataset.save_as(tmp_path / "x.dcm", enforce_file_format=True)
-    monkeypatch.setattr(type(run), "root", tmp_path)
     with pytest.raises(ImageError, match="changed since the run"):
-        _source(run, replace(picture, image="x.dcm"))
+        read_source(tmp_path / "x.dcm", image)
     sha256 = hashlib.sha256((tmp_path / "x.dcm").read_bytes()).hexdigest()
     with pytest.raises(ImageError, match=message):
-        _source(run, replace(picture, image="x.dcm", sha256=sha256))
+        read_source(tmp_path / "x.dcm", replace(image, sha256=sha256))
 
 
 @pytest.mark.parametrize(
@@ -118,14 +119,13 @@ def test_sources_that_none_can_belong_to(keyword, value, message, run, tmp_path,
 )
 @pytest.mark.filterwarnings("ignore:Invalid value for VR:UserWarning")
 def test_a_header_that_no_seg_may_repeat_costs_one_row_and_is_not_quoted(keyword, value, run, tmp_path, monkeypatch):
-    first, *others = (picture for picture in usable(run) if picture.format == "DICOM")
-    dataset = pydicom.dcmread(run.root / first.image)
+    first, *others = (image for image in usable(run) if image.format == "DICOM")
+    dataset = pydicom.dcmread(run.path(first))
     setattr(dataset, keyword, value)
     monkeypatch.setattr(
-        "segpipe.interop.export_seg._source",
-        lambda run, picture: dataset if picture == first else pydicom.dcmread(run.root / picture.image),
+        "segpipe.interop.seg.read_source", lambda path, image: dataset if image == first else pydicom.dcmread(path)
     )
-    refused, done = write(Job(run, tmp_path), [first, others[0]])
+    refused, done = export(run, tmp_path, [first, others[0]])
     assert refused.files == ()
     assert "its image's header has a value that no SEG may repeat" in refused.reason
     assert not {"U", "1970", "Doe"} & set(re.split(r"\W+", refused.reason))

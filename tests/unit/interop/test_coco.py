@@ -10,8 +10,9 @@ import pytest
 from pycocotools import mask as coco_tools
 
 from segpipe.errors import InputError
+from segpipe.interop import coco
+from segpipe.interop.coco import import_coco
 from segpipe.interop.import_folder import Target
-from segpipe.interop.import_masks import import_coco
 from segpipe.masks.reference import read_reference
 
 SHAPE = (6, 9)
@@ -119,7 +120,7 @@ def test_annotations_without_segmentation_are_counted(archive: Path, caplog: pyt
     ],
 )
 def test_a_broken_segmentation_is_named_by_its_image(archive: Path, segmentation: Any, reason: str) -> None:
-    with pytest.raises(InputError, match=r"set\.json, image 'x1\.png': has .*" + f"({reason})"):
+    with pytest.raises(InputError, match=r"set\.json, image 'x1\.png': the annotation '1' has .*" + f"({reason})"):
         convert(archive, content(annotation(segmentation)))
     assert not (archive / "out/samples.csv").exists()
 
@@ -133,14 +134,20 @@ def changed(**more: Any) -> dict[str, Any]:
     [
         ("", "is empty"),
         ("[" * 100_000, "nested so deeply"),
-        ('{"images": [', "ends too early"),
-        ('{"images": [}', "a bracket closes at byte 12"),
-        ('{"images": [{"id" 1}]}', "object at byte 12 is no valid JSON"),
-        ("{}", "no COCO file"),
-        (changed(images=[]), "no COCO file"),
-        (changed(images=[{"id": 9, "file_name": "x1.png", "height": 6, "width": 9}]), "1 ids of images"),
-        (changed(images=[{"id": [7]}]), "lacks an id"),
-        (changed(annotations=[{"id": 1}]), "lacks an id"),
+        ('{"images": [', r"not valid JSON, or was cut off: .*char 12\). Copy or export it again"),
+        ('{"images": [{"id" 1}]}', "not valid JSON.*line 1 column 19"),
+        ('{"images": [' + "1" * 5000 + "]}", "not valid JSON"),
+        ("{}", "not a COCO file"),
+        ("[]", "not a COCO file"),
+        ('{"images": 7}', "not a COCO file"),
+        (changed(images=[]), "not a COCO file"),
+        (
+            changed(images=[{"id": 9, "file_name": "x1.png", "height": 6, "width": 9}]),
+            "the annotation '1' is of an image that is not in the list",
+        ),
+        (changed(images=[{"id": [7]}]), r"images\[0\] lacks 'id'. Correct it"),
+        (changed(annotations=[annotation([BOX]), {"id": 1}]), r"annotations\[1\] lacks 'image_id'"),
+        (changed(categories=[{"id": 1}]), r"categories\[0\] lacks 'name'"),
         (
             changed(images=[{"id": 7, "file_name": "../x1.png", "height": 6, "width": 9}]),
             "leads out of the data folder",
@@ -156,6 +163,12 @@ def test_a_broken_file_is_refused_with_a_reason(archive: Path, data: Any, reason
     with pytest.raises(InputError, match=reason):
         convert(archive, data)
     assert not (archive / "out/samples.csv").exists()
+
+
+def test_a_file_that_would_take_too_much_memory_is_refused(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coco, "LARGEST_FILE", 100)
+    with pytest.raises(InputError, match=r"set\.json has \d+ bytes, more than the 100 .* Split it by its images"):
+        convert(archive, content(annotation([BOX])))
 
 
 def test_a_category_may_belong_to_several_classes(archive: Path) -> None:

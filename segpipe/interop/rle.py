@@ -1,9 +1,11 @@
-"""A CSV with run lengths: a column for each structure, as CheXmask has them, or one column and several rows."""
+"""Run lengths in a CSV, both ways: a column for each structure, as in CheXmask, or one column and several rows."""
 
 import csv
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -11,19 +13,43 @@ from typing import Any
 import numpy as np
 
 from segpipe.errors import ImageError, InputError
+from segpipe.files.atomic import atomic_path
 from segpipe.files.source import check_size
-from segpipe.interop.import_folder import Record, own_names
+from segpipe.interop.finished_run import Exported, FinishedRun, RunImage
+from segpipe.interop.import_folder import Drawn, Record, Target, assignments, own_names, write_folder
 from segpipe.log import track
-from segpipe.masks.run_lengths import counts_of
 
-# Run lengths to pixels: the text of CSV columns, and the counts of COCO.
-
+NAME = "masks.csv"
+CHEXMASK = ("Left Lung", "Right Lung", "Heart")
+IMAGE_COLUMNS = ("image_id", "Image Index", "ImageID", "dicom_id", "Path", "ImageId", "image")
+SIZE_COLUMNS = ("Height", "Width")
+QUALITY = "Dice RCA"  # CheXmask's estimates of a mask's quality start so
+LONGEST_FIELD = 2**27  # bytes; run lengths of a large picture with ragged edges take some 100 KB
 EMPTY = ("", "-1")
 CHOICES: dict[str, tuple[object, ...]] = {
     "order": ("rows", "columns"),
     "base": (0, 1),
     "starts": ("absolute", "relative"),
 }
+
+
+def export(run: FinishedRun, output: Path, images: Iterable[RunImage]) -> Iterator[Exported]:
+    """One file in CheXmask's form with a row per image, which is named by its path below ``data.root``."""
+    path = output / NAME
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["Path", *SIZE_COLUMNS, *run.classes])
+        for image in images:
+            table.writerow([image.image, image.rows, image.columns, *map(pairs, run.masks(image))])
+            yield Exported(image.image_id, (NAME,))
+
+
+def pairs(mask: np.ndarray) -> str:
+    """``mask`` (rows, columns) bool as "start length start length ...", counted along rows from 1."""
+    padded = np.concatenate([[False], mask.ravel(), [False]])
+    edges = np.flatnonzero(padded[1:] != padded[:-1])
+    starts, ends = edges[0::2], edges[1::2]
+    return " ".join(map(str, np.stack([starts + 1, ends - starts], axis=1).ravel()))
 
 
 @dataclass(frozen=True)
@@ -53,7 +79,7 @@ class RunLengths:
         check_size(*shape)
         if text.strip() in EMPTY:
             return np.zeros(shape, np.uint8)
-        starts, lengths = _pairs(text)
+        starts, lengths = _numbers(text)
         if self.starts == "relative":
             starts = np.cumsum(starts) + np.concatenate([[0], np.cumsum(lengths)[:-1]])
         starts = starts - self.base
@@ -64,23 +90,12 @@ class RunLengths:
                 f"has runs that overlap, or leave the picture of {shape[0]} x {shape[1]} pixels; "
                 "check its size, and whether starts are absolute or relative and count from 0 or 1"
             )
-        gaps = starts - np.concatenate([[0], ends[:-1]])
-        return _drawn(np.append(np.stack([gaps, lengths], axis=1).ravel(), pixels - ends[-1]), shape, self.order)
+        gaps = np.diff(np.stack([starts, ends], axis=1).ravel(), prepend=0, append=pixels)
+        plane = np.repeat((np.arange(len(gaps)) % 2).astype(np.uint8), gaps)
+        return plane.reshape(shape) if self.order == "rows" else np.ascontiguousarray(plane.reshape(shape[::-1]).T)
 
 
-def from_coco_counts(counts: object, size: object, shape: tuple[int, int]) -> np.ndarray:
-    """COCO's counts, a list or its compressed text: lengths of runs of 0 and 1 in turn, along columns."""
-    if not isinstance(size, list) or tuple(size) != shape:
-        raise ImageError(f"has run lengths of another size than its image's {shape[0]} x {shape[1]} pixels")
-    runs = _uncompressed(counts) if isinstance(counts, str) else counts
-    if not isinstance(runs, list) or not all(type(run) is int and 0 <= run <= shape[0] * shape[1] for run in runs):
-        raise ImageError("has run lengths that are no counts of pixels")
-    if sum(runs) != shape[0] * shape[1]:
-        raise ImageError(f"has run lengths for {sum(runs)} pixels and an image of {shape[0]} x {shape[1]}")
-    return _drawn(runs, shape, "columns")
-
-
-def _pairs(text: str) -> tuple[np.ndarray, np.ndarray]:
+def _numbers(text: str) -> tuple[np.ndarray, np.ndarray]:
     try:
         numbers = np.array(text.split()).astype(np.int64)
     except (ValueError, OverflowError):
@@ -92,46 +107,67 @@ def _pairs(text: str) -> tuple[np.ndarray, np.ndarray]:
     return numbers[0::2], numbers[1::2]
 
 
-def _uncompressed(text: str) -> list[int]:
-    try:
-        counts: list[int] = counts_of(text).tolist()
-    except ValueError as error:
-        raise ImageError(f"has {error}") from None
-    return counts
+def import_rle(
+    path: Path,
+    target: Target,
+    runs: RunLengths,
+    classes: Sequence[str] = (),
+    image_column: str | None = None,
+    carry: Sequence[str] = (),
+    size: str | None = None,
+) -> str:
+    """Write the file's masks into ``target``; return what to tell the user.
+
+    ``classes`` and ``carry`` are texts ``NAME=COLUMN``; without them, and without ``image_column``, columns are found
+    by CheXmask's names. ``size``, "ROWSxCOLUMNS", is that of every mask where the file has no columns Height and Width.
+
+    Raises:
+        InputError: a column is missing, or a row cannot be used; names it.
+    """
+    target.relative()  # before the file is read, which may take a while
+    given, carried = assignments(classes, "--class"), assignments(carry, "--carry")
+    layout = _layout(path, image_column, given, carried, _given_size(size), runs)
+    # Closed at once, because reading run lengths changes a limit of the csv module.
+    with closing(_records(path, layout)) as records:
+        return write_folder(records, target, list(layout.classes), list(layout.carried))
 
 
-def _drawn(runs: Sequence[int] | np.ndarray, shape: tuple[int, int], order: str) -> np.ndarray:
-    values = np.arange(len(runs), dtype=np.int64) % 2
-    pixels = np.repeat(values.astype(np.uint8), runs)
-    plane = pixels.reshape(shape) if order == "rows" else pixels.reshape(shape[::-1]).T
-    return np.ascontiguousarray(plane)
-
-
-# A CSV with run lengths: a column for each structure, as CheXmask has them, or one column and several rows.
-
-CHEXMASK = ("Left Lung", "Right Lung", "Heart")
-IMAGE_COLUMNS = ("image_id", "Image Index", "ImageID", "dicom_id", "Path", "ImageId", "image")
-SIZE_COLUMNS = ("Height", "Width")
-QUALITY = "Dice RCA"  # CheXmask's estimates of a mask's quality start so
-LONGEST_FIELD = 2**27  # bytes; run lengths of a large picture with ragged edges take some 100 KB
+def _given_size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
+    if not match:
+        raise InputError(f"--size {text!r}: write ROWSxCOLUMNS, as 1024x1024.")
+    return int(match[1]), int(match[2])
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which columns there are: positions in a row. ``carried`` maps the sheet's columns to the file's."""
+    """Which columns there are, as positions in a row, and what their run lengths mean.
+
+    ``carried`` maps the sheet's columns to the file's. ``size`` (rows, columns) is that of all masks; without it, each
+    row has its own in the columns ``own_size``.
+    """
 
     header: list[str]
     image: int
     classes: Mapping[str, list[int]]
-    size: tuple[int, int] | None
     carried: Mapping[str, int]
+    own_size: tuple[int, int]
+    size: tuple[int, int] | None
+    runs: RunLengths
 
 
 Row = tuple[int, list[str]]  # line number and fields
 
 
-def find_layout(
-    path: Path, image: str | None, classes: Mapping[str, list[str]], carried: Mapping[str, list[str]]
+def _layout(
+    path: Path,
+    image: str | None,
+    classes: Mapping[str, list[str]],
+    carried: Mapping[str, list[str]],
+    size: tuple[int, int] | None,
+    runs: RunLengths,
 ) -> Layout:
     """Look up columns by name, or as CheXmask names them where none is given.
 
@@ -152,53 +188,45 @@ def find_layout(
             raise InputError(f"{path}: there is no column {name!r}; there are {_shown(header)}.")
         return header.index(name)
 
-    return Layout(
-        header=header,
-        image=position(image),
-        classes={name: list(map(position, columns)) for name, columns in classes.items()},
-        size=(position("Height"), position("Width")) if set(SIZE_COLUMNS) <= set(header) else None,
-        carried={name: position(columns[0]) for name, columns in carried.items()},
-    )
-
-
-def read_records(
-    path: Path, layout: Layout, runs: RunLengths, size: tuple[int, int] | None = None
-) -> Generator[Record]:
-    """The images of the file, which is read row by row; rows of an image that follow each other are united.
-
-    ``size`` (rows, columns) is that of every mask where the file has no columns Height and Width.
-
-    Raises:
-        InputError: names the line.
-    """
-    if layout.size is None and size is None:
+    found = {name: list(map(position, columns)) for name, columns in classes.items()}
+    if size is None and not set(SIZE_COLUMNS) <= set(header):
         raise InputError(
             f"{path} has no columns Height and Width; say with --size ROWSxCOLUMNS how large the masks are."
         )
+    return Layout(
+        header=header,
+        image=position(image),
+        classes=found,
+        carried={name: position(columns[0]) for name, columns in carried.items()},
+        own_size=(0, 0) if size else (position("Height"), position("Width")),
+        size=size,
+        runs=runs,
+    )
+
+
+def _records(path: Path, layout: Layout) -> Generator[Record]:
+    """The images of the file, which is read row by row; rows of an image that follow each other are united."""
     with _rows(path) as rows:
         next(rows, None)
         progress = track(rows, _count_lines(path) - 1, "import masks", "row")
         for image, group in groupby(_checked(progress, path, layout), key=lambda row: row[1][layout.image].strip()):
             of_image = list(group)
-            line, first = of_image[0]
-
-            def planes(of_image: list[Row] = of_image) -> dict[str, np.ndarray]:
-                return {name: _united(of_image, name, layout, runs, size) for name in layout.classes}
-
-            carried = {name: first[column] for name, column in layout.carried.items()}
-            yield Record(image, f"{path}, line {line}", planes, carried)
+            yield Record(image, f"{path}, line {of_image[0][0]}", partial(_draw, of_image, layout))
 
 
-def _united(
-    rows: Sequence[Row], name: str, layout: Layout, runs: RunLengths, size: tuple[int, int] | None
-) -> np.ndarray:
+def _draw(rows: Sequence[Row], layout: Layout) -> Drawn:
+    planes = {name: _united(rows, name, layout) for name in layout.classes}
+    return planes, {name: rows[0][1][column] for name, column in layout.carried.items()}
+
+
+def _united(rows: Sequence[Row], name: str, layout: Layout) -> np.ndarray:
     plane: np.ndarray | None = None
     for line, row in rows:
         place = "" if line == rows[0][0] else f"line {line}, "
-        shape = size or _size(row, layout)
+        shape = layout.size or _own_size(row, layout)
         for column in layout.classes[name]:
             try:
-                part = runs.decode(row[column], shape)
+                part = layout.runs.decode(row[column], shape)
             except ImageError as error:
                 raise ImageError(f"{place}column {layout.header[column]!r} {error}") from None
             if plane is not None and plane.shape != part.shape:
@@ -208,10 +236,9 @@ def _united(
     return plane
 
 
-def _size(row: list[str], layout: Layout) -> tuple[int, int]:
-    assert layout.size is not None
+def _own_size(row: list[str], layout: Layout) -> tuple[int, int]:
     try:
-        rows, columns = (float(row[position]) for position in layout.size)
+        rows, columns = (float(row[position]) for position in layout.own_size)
         if rows == int(rows) and columns == int(columns):
             return int(rows), int(columns)
     except (ValueError, OverflowError):
@@ -223,7 +250,7 @@ def _checked(rows: Iterator[Row], path: Path, layout: Layout) -> Iterator[Row]:
     for line, row in rows:
         if len(row) != len(layout.header):
             raise InputError(
-                f"{path}, line {line}: has {len(row)} columns, the header {len(layout.header)}. Mend the line."
+                f"{path}, line {line}: has {len(row)} columns, the header {len(layout.header)}. Correct the line."
             )
         yield line, row
 
@@ -247,7 +274,9 @@ def _numbered(reader: Any, path: Path) -> Iterator[Row]:
             row = next(reader, None)
         except (csv.Error, UnicodeDecodeError) as error:
             kind = type(error).__name__
-            raise InputError(f"{path}, line {reader.line_num + 1}: no CSV in UTF-8 ({kind}). Mend the file.") from None
+            raise InputError(
+                f"{path}, line {reader.line_num + 1}: no CSV in UTF-8 ({kind}). Correct the file."
+            ) from None
         if row is None:
             return
         if row:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from segpipe.interop.export_labelme import outlines
+from segpipe.interop.labelme import outlines
 from segpipe.masks import labelme as polygons
 
 
