@@ -21,10 +21,9 @@ from harness import print_machine, print_table
 from processes import Cost, call
 
 from segpipe.config import Config
+from segpipe.files.atomic import write_bytes
 from segpipe.files.json_file import canonical_json
-from segpipe.masks.encode import mask_form
-from segpipe.masks.store.journal import Layout
-from segpipe.masks.store.place import Folder
+from segpipe.masks.encode import Layout, mask_form
 from segpipe.preprocess.store import FILES
 from segpipe.report.cases import choose_cases
 
@@ -61,8 +60,8 @@ def make_masks(config: Config, shards: Sequence[str]) -> None:
         facts = pd.read_parquet(config.folder / "shards" / shard / FILES[2]).set_index("image_id").loc[image_id]
         masks = np.zeros((len(config.class_values), int(facts["rows"]), int(facts["columns"])), bool)
         form = mask_form(config.predict.form, config.class_values, True)
-        files = Layout(config.class_values, form).encode_masks(image_id, masks)
-        Folder(config.folder / "masks" / shard).write(files)
+        for name, content in Layout(config.class_values, form).encode_masks(image_id, masks).items():
+            write_bytes(config.folder / "masks" / shard / name, content)
 
 
 def exponent(images: Sequence[int], seconds: Sequence[float]) -> float:

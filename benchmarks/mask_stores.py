@@ -1,4 +1,4 @@
-"""The three kinds of mask stores: files, bytes, CPU time; and the pipeline of prediction beside a plain loop.
+"""The two kinds of mask stores: files, bytes, CPU time; and the pipeline of prediction beside a plain loop.
 
 Masks are as prediction makes them: pictures of 512x512 in the network's square, here the lungs of Montgomery (phantoms
 where they are missing), brought to 1024x1024 and thresholded. The loop does the same with the same functions, one after
@@ -21,9 +21,9 @@ from harness import print_machine, print_table, shared
 
 from segpipe.config import Dicom, Predict, Preprocess
 from segpipe.demo.render import phantom_arrays
-from segpipe.masks.store.journal import Entry, Layout
-from segpipe.masks.store.place import Place
-from segpipe.masks.store.store import MaskReader, MaskStore
+from segpipe.masks.encode import Layout
+from segpipe.masks.journal import Entry
+from segpipe.masks.store import MaskReader, MaskStore
 from segpipe.models.card import ModelCard
 from segpipe.models.networks.registry import build_network
 from segpipe.models.weights import save_model
@@ -33,7 +33,7 @@ from segpipe.predict.writer import BATCHES_AHEAD, MaskWriter, Picture
 from segpipe.preprocess.geometry import plan_fit
 
 CLASSES, SIZE, ORIGINAL = {"lung": None}, 512, (1024, 1024)
-KINDS = ("files", "archive", "rle")
+KINDS = ("files", "rle")
 
 
 def squares(count: int) -> list[np.ndarray]:
@@ -50,15 +50,15 @@ def measure_kinds(folder: Path, count: int) -> None:
     rows = []
     for probabilities in ("none", "uint8", "float16"):
         for kind in KINDS:
-            place = Place.of_shard(folder / f"{kind}-{probabilities}" / "masks" / "0000")
+            place = folder / f"{kind}-{probabilities}" / "masks" / "0000"
             layout = Layout(CLASSES, "binary", kind, probabilities)
             started = time.process_time()
             store = MaskStore(place, layout)
             for number, (mask, square) in enumerate(zip(masks, found, strict=True)):
                 entries = layout.encode(f"image{number:04d}", mask, square[np.newaxis])
-                store.save(entries)
+                store.save(f"image{number:04d}", entries)
                 store.commit(f"image{number:04d}", Entry.of("", entries, {}))
-            store.finish([f"image{number:04d}" for number in range(len(masks))])
+            store.finish()
             written = time.process_time()
             with MaskReader(place, kind, "binary", CLASSES) as reader:
                 for number, mask in enumerate(masks):
@@ -124,8 +124,8 @@ def measure_pipeline(folder: Path, count: int, rounds: int) -> None:
         took: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
         for _ in range(rounds):
             for name, way in ways.items():
-                place = Place.of_shard(folder / "masks" / name)
-                shutil.rmtree(place.folder, ignore_errors=True)
+                place = folder / "masks" / name
+                shutil.rmtree(place, ignore_errors=True)
                 writer = MaskWriter(ensemble, settings, "binary", CLASSES, place)
                 wall, cpu = time.monotonic(), time.process_time()
                 way(writer, batches)

@@ -42,9 +42,9 @@ PARTS = {
         "segpipe.predict.postprocess:ProbabilityToMaskd.__call__",
         "segpipe.predict.postprocess:CleanMaskd.__call__",
     ),
-    "encode the PNG": ("segpipe.masks.store.journal:Layout.encode",),
-    "write the file": ("segpipe.masks.store.store:MaskStore.save",),
-    "write the journal": ("segpipe.masks.store.store:MaskStore.commit",),
+    "encode the PNG": ("segpipe.masks.encode:Layout.encode",),
+    "write the file": ("segpipe.masks.store:MaskStore.save",),
+    "write the journal": ("segpipe.masks.store:MaskStore.commit",),
     "wait for the writers": ("segpipe.predict.prefetch:WriteBehind._result",),
 }
 DECODE = "decode and fit (segpipe preprocess)"

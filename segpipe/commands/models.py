@@ -21,8 +21,8 @@ def predict(
         Literal["auto", "labels", "per_class"], typer.Option(help="one label image, or a 0/255 PNG for each class")
     ] = "auto",
     masks: Annotated[
-        Literal["files", "archive", "rle"],
-        typer.Option(help="a PNG each, all in masks.tar, or run lengths in masks.parquet"),
+        Literal["files", "rle"],
+        typer.Option(help="a PNG each, or run lengths in masks.parquet"),
     ] = "files",
     probabilities: Annotated[
         Literal["none", "uint8", "float16"], typer.Option(help="also keep each pixel's probability")

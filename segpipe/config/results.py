@@ -88,10 +88,10 @@ class Predict(Section):
     form: Literal["auto", "labels", "per_class"] = Field(
         "auto", description="auto: one 0/255 picture for one class, else in the form of the reference masks"
     )
-    masks: Literal["files", "archive", "rle"] = Field(
+    masks: Literal["files", "rle"] = Field(
         "files",
-        description="where masks go: files, a PNG each in a folder per shard; archive, one tar of PNGs per shard; rle, "
-        "one Parquet of run lengths per shard. The latter two spare shared file systems",
+        description="what masks are kept as: files, a PNG each in a folder per shard; rle, one Parquet file of run "
+        "lengths per shard, which spares shared file systems",
     )
     probabilities: Literal["none", "uint8", "float16"] = Field(
         "none", description="also keep each pixel's probability, in the network's square"

@@ -15,11 +15,10 @@ from torch import nn
 from segpipe.config import ClassValues, Predict
 from segpipe.config.data import have_label_values
 from segpipe.errors import InputError
+from segpipe.files.atomic import write_bytes
 from segpipe.files.table import write_csv
 from segpipe.log import logger, plain, set_up_logging, track
-from segpipe.masks.encode import mask_form
-from segpipe.masks.store.journal import Layout
-from segpipe.masks.store.place import Folder
+from segpipe.masks.encode import Layout, mask_form
 from segpipe.models.device import fix_arithmetic
 from segpipe.models.weights import load_weights
 from segpipe.predict.engines.choose import ON_A_CPU
@@ -113,4 +112,5 @@ class Evaluator:
         layout = Layout(self.classes, self.form)
         for data, probability in zip(batch, found, strict=True):
             mask = self.postprocessing({"probability": probability, "geometry": data["geometry"]})["mask"]
-            Folder(self.output).write(layout.encode_masks(data["image_id"], mask))
+            for name, content in layout.encode_masks(data["image_id"], mask).items():
+                write_bytes(self.output / name, content)

@@ -14,7 +14,7 @@ from segpipe.config.variants import RUN
 from segpipe.errors import ImageError, InputError
 from segpipe.images.read import read_radiograph
 from segpipe.masks.encode import MaskForm, encode_png
-from segpipe.masks.store.store import MaskReader
+from segpipe.masks.store import MaskReader
 from segpipe.preprocess.intensity import apply_window, choose_window
 from segpipe.samples.sample import inside
 from segpipe.samples.scan import read_scan

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from segpipe.errors import InputError
-from segpipe.masks.store.journal import NAME
+from segpipe.masks.journal import NAME
 from segpipe.samples.patterns import list_files
 from segpipe.samples.sample import Sample, image_id_from_path, safe_name
 

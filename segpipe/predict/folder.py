@@ -19,9 +19,8 @@ from segpipe.files.space import check_space
 from segpipe.files.stamp import file_stamp
 from segpipe.files.table import write_csv
 from segpipe.log import logger, plain, track
-from segpipe.masks.encode import mask_form
-from segpipe.masks.store.journal import Layout
-from segpipe.masks.store.place import Place
+from segpipe.masks.encode import Layout, mask_form
+from segpipe.masks.store import TABLE as MASK_TABLE
 from segpipe.models.card import ModelCard, pictures_wanted, read_card
 from segpipe.pool.isolated import isolated_map
 from segpipe.pool.worker import Limits, Lost
@@ -133,11 +132,10 @@ class Work:
         self.ensemble.load()
         self._root, self.samples = find_images(wish.places, wish.output, wish.links)
         self._stage = reading_stage(self._root, wish, preprocess, dicom)
-        place = Place.of_output(wish.output)
         layout = Layout(classes, form, wish.predict.masks, wish.predict.probabilities)
         files = [name for sample in self.samples for name in layout.names(sample.image_id)]
-        refuse_foreign(wish.output, [TABLE, *(files if layout.kind == "files" else [place.finished(layout.kind).name])])
-        self._writer = MaskWriter(self.ensemble, wish.predict, form, classes, place)
+        refuse_foreign(wish.output, [TABLE, *(files if layout.kind == "files" else [MASK_TABLE])])
+        self._writer = MaskWriter(self.ensemble, wish.predict, form, classes, wish.output)
         self._writer.store.journal.rewrite()  # before the first mask: what lies beside a journal is ours
         self._names = list(folders)
         self._recipes = self._recipes_now()  # before files are read: one that changes later is another next time
@@ -171,14 +169,15 @@ class Work:
                 yield from self._writer.finish(behind)
 
             deque(track(finished(), len(todo), "predict"), maxlen=0)
-        self._writer.store.finish([sample.image_id for sample in self.samples if sample.image_id not in failed])
+        self._writer.store.finish()
         return failed
 
     def row(self, sample: Sample) -> dict[str, Any]:
         """An image with masks, as the journal has it."""
         entry = self._writer.store.journal[sample.image_id]
         facts = {name: value for name, value in entry.facts.items() if name not in _UNSHOWN}
-        made = {"masks_sha256": entry.content, "models": " ".join(self._names), "engine": self.ensemble.engine}
+        masks_sha256 = entry.content(self._writer.layout.mask_names(sample.image_id))
+        made = {"masks_sha256": masks_sha256, "models": " ".join(self._names), "engine": self.ensemble.engine}
         return columns(sample, {**facts, **made, "form": self._writer.form})
 
     def say_what_is_odd(self, table: pd.DataFrame) -> None:

@@ -17,7 +17,6 @@ from segpipe.errors import InputError
 from segpipe.files.space import check_space
 from segpipe.log import logger, track
 from segpipe.masks.encode import mask_form
-from segpipe.masks.store.place import Place
 from segpipe.models.card import pictures_seen
 from segpipe.predict.ensemble import Ensemble, by_name
 from segpipe.predict.prefetch import ReadAhead
@@ -31,12 +30,12 @@ def predict_shard(
 ) -> None:
     """Predict every usable image of a shard; ``output`` lists what was done.
 
-    Masks lie in the folder ``masks``, or in an archive or table beside it (:mod:`segpipe.masks.store`). With
-    ``dataset`` the models come from this run and an image is predicted only by those that never saw its patient, their
-    mean probability deciding. Without, all models predict all images.
+    Masks go to the folder ``masks`` (:mod:`segpipe.masks.store`). With ``dataset`` the models come from this run and an
+    image is predicted only by those that never saw its patient, their mean probability deciding. Without, all models
+    predict all images.
     """
     store = open_store(shard)
-    predictor = Predictor(stage, store, by_name(models), Place.of_shard(masks))
+    predictor = Predictor(stage, store, by_name(models), masks)
     wanted = ["labelled"] if stage.labelled_only else ["labelled", "unlabelled"]
     allowed = _models_by_image(store.table, wanted, dataset, shard.name, list(predictor.folders))
     seen = images_seen(store.table, predictor.folders, allowed, dataset)
@@ -59,7 +58,7 @@ class Predictor:
     stage: PredictStage
     store: Store
     folders: Mapping[str, Path]
-    place: Place
+    masks: Path
 
     def __post_init__(self) -> None:
         stage = self.stage
@@ -67,7 +66,7 @@ class Predictor:
             self.folders, stage.classes, stage.preprocess, stage.dicom, stage.predict, decided=stage.engine_on_cpu
         )
         form = mask_form(stage.predict.form, stage.classes, stage.label_masks)
-        self._writer = MaskWriter(self._ensemble, stage.predict, form, stage.classes, self.place)
+        self._writer = MaskWriter(self._ensemble, stage.predict, form, stage.classes, self.masks)
 
     def run(self, allowed: Sequence[Sequence[str]], shard: str) -> int:
         """Make all masks that are not there, and leave no others; how many were made."""
@@ -81,7 +80,7 @@ class Predictor:
         image_ids = [self._id(index) for index in recipes]
         for name in store.keep_only(image_ids):
             logger.info("deleted %s: its image is no longer predicted here", name)
-        store.finish(image_ids)
+        store.finish()
         return len(todo)
 
     def row(self, index: int, names: Sequence[str]) -> dict[str, Any]:
@@ -96,7 +95,7 @@ class Predictor:
             "form": self._writer.form,
             "masks": self._writer.layout.kind,
             "probabilities": self._writer.layout.probabilities,
-            "masks_sha256": entry.content if entry else "",
+            "masks_sha256": entry.content(self._writer.layout.mask_names(image_id)) if entry else "",
             "removed_pixels": facts.get("removed_pixels", 0),
             "filled_pixels": facts.get("filled_pixels", 0),
             "engine": self._ensemble.engine,
@@ -112,7 +111,7 @@ class Predictor:
         table = self.store.table.iloc[list(todo)]
         pixels = int((table["rows"] * table["columns"]).sum())
         expected = self._writer.layout.expected_bytes(len(todo), pixels, self.stage.preprocess.size)
-        check_space(self.place.folder, expected, f"new masks of shard {shard}")
+        check_space(self.masks, expected, f"new masks of shard {shard}")
 
     def _predict(
         self, todo: Sequence[int], recipes: Mapping[int, str], allowed: Sequence[Sequence[str]], shard: str

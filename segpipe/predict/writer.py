@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -10,10 +11,9 @@ import numpy as np
 from segpipe.config import Classes, Predict
 from segpipe.errors import SegpipeError
 from segpipe.log import plain
-from segpipe.masks.encode import MaskForm
-from segpipe.masks.store.journal import Entry, Layout, recipe
-from segpipe.masks.store.place import Place
-from segpipe.masks.store.store import MaskStore
+from segpipe.masks.encode import Layout, MaskForm
+from segpipe.masks.journal import Entry, cache_key
+from segpipe.masks.store import MaskStore
 from segpipe.predict.ensemble import Ensemble
 from segpipe.predict.postprocess import postprocessing
 from segpipe.predict.prefetch import WriteBehind
@@ -79,19 +79,19 @@ Predicted = tuple[Picture, np.ndarray]  # and its probabilities, float32 (classe
 class MaskWriter:
     """Predicts pictures, and writes each one's masks and then its line in the journal."""
 
-    def __init__(self, ensemble: Ensemble, predict: Predict, form: MaskForm, classes: Classes, place: Place) -> None:
+    def __init__(self, ensemble: Ensemble, predict: Predict, form: MaskForm, classes: Classes, folder: Path) -> None:
         self.ensemble, self.form = ensemble, form
         self._predict, self._classes = predict, classes
         self._post = postprocessing(predict, exclusive=form == "labels")
         self.layout = Layout(classes, form, predict.masks, predict.probabilities)
-        self.store = MaskStore(place, self.layout)
+        self.store = MaskStore(folder, self.layout)
         cv2.setNumThreads(1)  # there are several writers, and the network's own threads
 
     def recipe(self, picture: Any, models: Sequence[str]) -> str:
         """A hash of all that decides the masks; ``picture`` is what tells one picture from another."""
         predict = self._predict
         tidy = [predict.smallest_island, predict.fill_holes]
-        return recipe(picture, *self.ensemble.recipe(models), predict.threshold, *tidy, self.form, self._classes)
+        return cache_key(picture, *self.ensemble.recipe(models), predict.threshold, *tidy, self.form, self._classes)
 
     def behind(self) -> WriteBehind[Predicted, Entry]:
         """The threads that :meth:`predict` hands its results to."""
@@ -128,7 +128,7 @@ class MaskWriter:
         picture, probability = item
         data = self._post({"probability": probability, "geometry": picture.geometry})
         entries = self.layout.encode(picture.image_id, data["mask"], probability)
-        self.store.save(entries)
+        self.store.save(picture.image_id, entries)
         measured = {name: data[name] for name in TIDIED} | {"parity": self._parity(picture.models)}
         measured |= facts_of(data["mask"], probability[:, *picture.geometry.inside])
         return Entry.of(picture.made_by, entries, {**picture.facts, **measured})

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from segpipe.config.stages import PredictStage
-from segpipe.masks.store.store import MaskReader
+from segpipe.masks.store import MaskReader
 from segpipe.preprocess.geometry import Geometry, fit_mask
 from segpipe.preprocess.store import open_store, pack_bits
 

@@ -17,7 +17,7 @@ from segpipe.config.stages import ScoreStage
 from segpipe.errors import ImageError, InputError
 from segpipe.log import logger, track
 from segpipe.masks.reference import ReferenceMask, read_reference
-from segpipe.masks.store.store import MaskReader
+from segpipe.masks.store import MaskReader
 from segpipe.pool.isolated import isolated_map
 from segpipe.pool.worker import GIB, Limits, Lost
 from segpipe.preprocess.geometry import Geometry, at_original_size

@@ -1,5 +1,5 @@
-# Masks of a shard, and their scores. The masks are no declared output, in whatever kind of store (masks/<shard>/,
-# <shard>.tar or <shard>.parquet): a job that runs again keeps those that are still right.
+# Masks of a shard, and their scores. The folder masks/<shard>/ is not a declared output: a job that runs again keeps
+# the masks that are still right.
 
 
 rule predict:

@@ -21,8 +21,9 @@ from segpipe.errors import InputError
 from segpipe.files.json_file import canonical_json
 from segpipe.files.stamp import hash_file
 from segpipe.files.table import arrow_table, csv_cells
-from segpipe.masks.store.journal import Entries, Entry, Layout
-from segpipe.masks.store.place import Place
+from segpipe.masks.encode import Layout
+from segpipe.masks.journal import Entry
+from segpipe.masks.store import open_masks
 from segpipe.models.card import WEIGHTS, read_card
 from segpipe.preprocess.store import FILES
 from segpipe.report.stage import run_groups, run_summary, run_table
@@ -75,7 +76,7 @@ def check_masks(run: Run, stage: PredictStage, trial: str, shard: str) -> Iterat
     """Hash the masks of every predicted image of a shard again, and compare with the table of predictions.
 
     Raises:
-        UnreadableError: the table, or the archive of masks, cannot be read.
+        UnreadableError: the table of predictions, or that of masks, cannot be read.
     """
     table = run.folder / trial / "predictions" / f"{shard}.parquet"
     advice = f"Delete {table} and run snakemake: masks that are right are kept, the others made again."
@@ -83,17 +84,17 @@ def check_masks(run: Run, stage: PredictStage, trial: str, shard: str) -> Iterat
     rows = rows[rows["predicted"]]
     if rows.empty:
         return
-    place, first = Place.of_shard(run.folder / trial / "masks" / shard), rows.iloc[0]
-    where, layout = place.finished(first["masks"]), Layout(stage.classes, first["form"], first["masks"])
+    where, first = run.folder / trial / "masks" / shard, rows.iloc[0]
+    layout = Layout(stage.classes, first["form"], first["masks"])
     try:
-        found = place.open(layout.kind)
+        found = open_masks(where, layout.kind)
     except (OSError, ValueError) as error:
         raise UnreadableError(Finding("mask", str(where), f"cannot be read ({error})", advice)) from None
 
     def check(row: Any) -> list[Finding]:
         names = layout.mask_names(str(row.image_id))
         try:
-            content = Entry.of("", Entries({name: found.read(name) for name in names}), {}).content
+            content = Entry.of("", {name: found.read(name) for name in names}, {}).content(names)
         except KeyError as error:
             problem = f"{error.args[0]} is missing"
         except (OSError, ValueError) as error:

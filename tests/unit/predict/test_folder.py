@@ -13,7 +13,7 @@ from segpipe.config.stages import stage_configs
 from segpipe.demo.files import make_phantoms
 from segpipe.errors import ConfigError, DiskFullError, InputError, QuarantineError
 from segpipe.files.space import SPARE
-from segpipe.masks.store.store import MaskStore
+from segpipe.masks.store import MaskStore
 from segpipe.predict.ensemble import find_models
 from segpipe.predict.files import find_images
 from segpipe.predict.folder import Wish, Work, judge, predict_folder, reading_stage, settings
@@ -294,20 +294,20 @@ def test_files_are_named_by_folder_file_or_pattern(tmp_path):
         found("empty")
 
 
-@pytest.mark.parametrize(("kind", "file"), [("archive", "masks.tar"), ("rle", "masks.parquet")])
-def test_all_masks_go_into_one_file_and_back(phantoms, models, predicted, tmp_path, kind, file):
-    table = predict_folder(wish(phantoms, models, tmp_path, masks=kind))
-    assert {path.name for path in tmp_path.iterdir()} == {"journal.csv", "predictions.csv", file}
-    left = ["masks_sha256"] if kind == "rle" else []  # hashes of run lengths
+def test_all_masks_go_into_one_table_and_back(phantoms, models, predicted, tmp_path):
+    table = predict_folder(wish(phantoms, models, tmp_path, masks="rle"))
+    assert {path.name for path in tmp_path.iterdir()} == {"journal.csv", "predictions.csv", "masks.parquet"}
+    left = ["masks_sha256"]  # hashes of run lengths
     pd.testing.assert_frame_equal(table.drop(columns=left), predicted[1].reset_index().drop(columns=left))
     again = predict_folder(wish(phantoms, models, tmp_path))
-    assert not (tmp_path / file).exists()
+    assert not (tmp_path / "masks.parquet").exists()
     assert masks(tmp_path) == masks(predicted[0])
     assert (tmp_path / "predictions.csv").read_bytes() == (predicted[0] / "predictions.csv").read_bytes()
     assert list(again.columns) == list(table.columns)
 
 
-def test_an_archive_that_is_not_its_own_is_not_written_over(phantoms, models, tmp_path):
-    (tmp_path / "masks.tar").write_bytes(b"somebody's")
-    with pytest.raises(InputError, match=r"masks\.tar lies there"):
-        predict_folder(wish(phantoms, models, tmp_path, masks="archive"))
+def test_a_table_that_is_not_its_own_is_not_written_over(phantoms, models, tmp_path):
+    (tmp_path / "masks.parquet").write_bytes(b"somebody's")
+    with pytest.raises(InputError, match=r"masks\.parquet lies there"):
+        predict_folder(wish(phantoms, models, tmp_path, masks="rle"))
+    assert (tmp_path / "masks.parquet").read_bytes() == b"somebody's"

@@ -15,8 +15,8 @@ import pytest
 
 from segpipe.config import Predict
 from segpipe.errors import DiskFullError, InterruptedRun
-from segpipe.masks.store.journal import Layout
-from segpipe.masks.store.store import MaskReader, MaskStore
+from segpipe.masks.encode import Layout
+from segpipe.masks.store import MaskReader, MaskStore
 from segpipe.predict import shard as shard_module
 from segpipe.predict.ensemble import Ensemble
 from segpipe.predict.shard import predict_shard
@@ -26,7 +26,7 @@ from tests.conftest import PROJECT
 from tests.unit.model_files import write_model
 from tests.unit.prepared import stage
 
-KINDS = ("files", "archive", "rle")
+KINDS = ("files", "rle")
 
 
 @pytest.fixture(scope="module")
@@ -66,22 +66,16 @@ def test_every_kind_holds_the_same_masks_and_the_table_says_how(prepared, model,
         assert (table["parity"] == 0).all()
         with MaskReader.of_shard(tmp_path / kind / "masks/0000", table, stage("predict").classes) as reader:
             found[kind] = [reader.masks(image_id) for image_id in table["image_id"]]
-    for kind in KINDS[1:]:
-        for one, other in zip(found["files"], found[kind], strict=True):
-            np.testing.assert_array_equal(one, other)
+    for one, other in zip(found["files"], found["rle"], strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
-def test_another_kind_of_store_predicts_nothing_again(prepared, model, tmp_path, monkeypatch):
+@pytest.mark.parametrize("probabilities", ["none", "uint8"])
+def test_another_kind_of_store_leaves_nothing_of_the_old(prepared, model, tmp_path, probabilities):
     for kind in KINDS:
-        predict(prepared, model, tmp_path / kind, masks=kind)
-    predict(prepared, model, tmp_path / "moved")
-
-    def refuse(*_):
-        raise AssertionError("predicted again")
-
-    monkeypatch.setattr(Ensemble, "probabilities", refuse)
-    for kind in ("rle", "archive", "files"):
-        predict(prepared, model, tmp_path / "moved", masks=kind)
+        predict(prepared, model, tmp_path / kind, masks=kind, probabilities=probabilities)
+    for kind in ("files", "rle", "files"):
+        predict(prepared, model, tmp_path / "moved", masks=kind, probabilities=probabilities)
         assert contents(tmp_path / "moved") == contents(tmp_path / kind)
 
 
@@ -160,12 +154,12 @@ def test_a_signal_stops_it_with_everything_finished_kept(prepared, model, tmp_pa
 
     monkeypatch.setattr(Ensemble, "probabilities", stop_at_third)
     with pytest.raises(InterruptedRun):
-        predict(prepared, model, tmp_path, masks="archive")
+        predict(prepared, model, tmp_path, masks="rle")
     assert not [thread for thread in threading.enumerate() if thread.name == "reads ahead"]
-    assert not (tmp_path / "masks/0000.tar").exists()
+    assert not (tmp_path / "masks/0000/masks.parquet").exists()
     monkeypatch.setattr(Ensemble, "probabilities", probabilities)
-    predict(prepared, model, tmp_path, masks="archive")
-    predict(prepared, model, tmp_path / "whole", masks="archive")
+    predict(prepared, model, tmp_path, masks="rle")
+    predict(prepared, model, tmp_path / "whole", masks="rle")
     assert contents(tmp_path / "masks") == contents(tmp_path / "whole/masks")
 
 
@@ -222,7 +216,7 @@ def test_killed_and_started_again_every_kind_has_the_same_bytes(prepared, model,
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     arguments = [sys.executable, "-c", KILLED, str(prepared), str(model), str(tmp_path)]
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True, timeout=300)
-    assert done.stdout.split() == [str(-signal.SIGKILL)] * 3, done.stderr
+    assert done.stdout.split() == [str(-signal.SIGKILL)] * 2, done.stderr
     seen, probabilities = [], Ensemble.probabilities
     monkeypatch.setattr(Ensemble, "probabilities", lambda *a: seen.append(len(a[1])) or probabilities(*a))
     for kind in KINDS:

@@ -56,9 +56,9 @@ def run(data, results, **predict):
 
 @pytest.mark.parametrize("form", ["per_class", "labels"])
 def test_the_report_is_the_same_from_every_kind_of_store(data, tmp_path, form):
-    reports = {kind: run(data, tmp_path / kind, masks=kind, form=form) for kind in ("files", "archive", "rle")}
+    reports = {kind: run(data, tmp_path / kind, masks=kind, form=form) for kind in ("files", "rle")}
     assert b",scored," in reports["files"]["report.csv"]
-    assert reports["files"] == reports["archive"] == reports["rle"]
+    assert reports["files"] == reports["rle"]
 
 
 def test_scores_without_a_reference_and_calibration_reach_the_report(data, tmp_path):
