@@ -22,8 +22,8 @@ sys.path.insert(0, str(PROJECT))
 from segpipe.errors import ImageError
 from segpipe.masks.reference import read_reference
 from segpipe.pool.isolated import isolated_map
-from segpipe.pool.worker import Limits, Lost
-from segpipe.preprocess import stage as ingest
+from segpipe.pool.worker import ItemFailure, Limits
+from segpipe.preprocess import read as ingest
 from tests.properties.mutants import mutant, valid_files
 from tests.unit.images.pictures import SECRET
 
@@ -73,7 +73,7 @@ def reader(folder: Path, real: bool) -> Callable[[int], Outcome]:
     return read
 
 
-def report(seeds: range, outcomes: list[Outcome | Lost]) -> None:
+def report(seeds: range, outcomes: list[Outcome | ItemFailure]) -> None:
     """Counts, the slowest and the largest, and all that must not be."""
     whole = [(seed, found) for seed, found in zip(seeds, outcomes, strict=True) if isinstance(found, Outcome)]
     counts = Counter(kind(found.reasons[0]) for _, found in whole)
@@ -82,7 +82,7 @@ def report(seeds: range, outcomes: list[Outcome | Lost]) -> None:
         first = sorted(whole, key=lambda pair: -getattr(pair[1], key))[:5]
         rows = [[str(seed), found.name, f"{found.cpu_s:.2f}", f"{found.peak_mb:.0f}"] for seed, found in first]
         print_table((f"{title}: seed", "file", "CPU s", "MB"), rows)
-    lost = [(seed, found) for seed, found in zip(seeds, outcomes, strict=True) if isinstance(found, Lost)]
+    lost = [(seed, found) for seed, found in zip(seeds, outcomes, strict=True) if isinstance(found, ItemFailure)]
     for seed, gone in lost:
         print(f"seed {seed}: {gone.reason}")
     leaks = [seed for seed, found in whole if any(LEAK.search(text) for text in found.reasons)]

@@ -21,8 +21,8 @@ sys.path.insert(0, str(PROJECT))
 from segpipe.config.load import parse_config
 from segpipe.config.stages import PreprocessStage, stage_configs
 from segpipe.pool.isolated import isolated_map
-from segpipe.pool.worker import Limits, Lost
-from segpipe.preprocess import stage as ingest
+from segpipe.pool.worker import ItemFailure, Limits
+from segpipe.preprocess import read as ingest
 from segpipe.samples.sample import Sample
 from tests.unit.images.hostile_files import HOSTILE
 
@@ -92,7 +92,7 @@ def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def measure(folder: Path, names: list[str]) -> dict[str, Measured | Lost]:
+def measure(folder: Path, names: list[str]) -> dict[str, Measured | ItemFailure]:
     """Read all files in a worker with the limits of a run."""
     limits = Limits(stage(folder).seconds_per_image)
     with isolated_map(reader, (folder,), [*names[:WARM_UP], *names], limits, preload=ingest.PRELOAD) as results:
@@ -100,15 +100,15 @@ def measure(folder: Path, names: list[str]) -> dict[str, Measured | Lost]:
     return dict(zip(names, found, strict=True))
 
 
-def row(name: str, result: Measured | Lost, length: int) -> list[str]:
+def row(name: str, result: Measured | ItemFailure, length: int) -> list[str]:
     """A line of the table."""
-    if isinstance(result, Lost):
+    if isinstance(result, ItemFailure):
         return [name, result.reason[:length], "-", "-"]
     outcome = result.reason if len(result.reason) <= length else result.reason[: length - 3] + "..."
     return [name, outcome or "a picture", f"{result.cpu_s:.2f}", f"{result.peak_mb:.0f}"]
 
 
-def summary(results: dict[str, Measured | Lost]) -> str:
+def summary(results: dict[str, Measured | ItemFailure]) -> str:
     """Counts, the largest figures, and whether they meet the goals."""
     whole = [result for result in results.values() if isinstance(result, Measured)]
     pictures = sum(not result.reason for result in whole)

@@ -28,7 +28,7 @@ from predict_model import archive_config, phantom_model, shard_commands
 from segpipe.config import Config
 from segpipe.config.stages import PredictStage, PreprocessStage, stage_configs
 from segpipe.predict.shard import predict_shard
-from segpipe.preprocess.stage import read_sample
+from segpipe.preprocess.read import read_sample
 from segpipe.preprocess.transforms import preprocessing
 from segpipe.samples.shards import read_table
 
@@ -37,7 +37,7 @@ PARTS = {
     "read the picture from the store": ("segpipe.predict.shard:Predictor._picture",),
     "wait for the reader": ("segpipe.predict.prefetch:ReadAhead.__next__",),
     "network": ("segpipe.predict.ensemble:Ensemble.probabilities",),
-    "restore the original size": ("segpipe.preprocess.transforms:RestoreGeometryd.__call__",),
+    "restore the original size": ("segpipe.preprocess.monai_transforms:RestoreGeometryd.__call__",),
     "threshold and tidy": (
         "segpipe.predict.postprocess:ProbabilityToMaskd.__call__",
         "segpipe.predict.postprocess:CleanMaskd.__call__",

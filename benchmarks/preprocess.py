@@ -23,7 +23,7 @@ from segpipe.config.load import parse_config
 from segpipe.config.stages import PreprocessStage, stage_configs
 from segpipe.demo.render import phantom_arrays
 from segpipe.images.read import read_radiograph
-from segpipe.preprocess.stage import read_sample
+from segpipe.preprocess.read import read_sample
 from segpipe.preprocess.transforms import preprocessing
 from segpipe.samples.sample import Sample
 

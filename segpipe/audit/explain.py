@@ -12,7 +12,7 @@ from segpipe.config.load import load_config
 from segpipe.config.stages import PreprocessStage, stage_configs
 from segpipe.errors import InputError
 from segpipe.files.atomic import atomic_path
-from segpipe.preprocess.stage import read_sample
+from segpipe.preprocess.read import read_sample
 from segpipe.preprocess.transforms import preprocessing
 from segpipe.samples.sample import Sample, read_salt
 from segpipe.samples.scan import list_samples

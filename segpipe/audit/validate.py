@@ -17,8 +17,8 @@ from segpipe.errors import InputError, SegpipeError
 from segpipe.files.table import write_csv
 from segpipe.log import track
 from segpipe.pool.isolated import isolated_map
-from segpipe.pool.worker import Limits, Lost
-from segpipe.preprocess.stage import PRELOAD, image_reader, quarantined
+from segpipe.pool.worker import ItemFailure, Limits
+from segpipe.preprocess.read import PRELOAD, image_reader, quarantined
 from segpipe.report.columns import check_groups
 from segpipe.report.findings import findings_report
 from segpipe.report.summary import judge
@@ -73,7 +73,7 @@ def read_rows(samples: list[Sample], stage: PreprocessStage, cores: int) -> list
     limits = Limits(stage.seconds_per_image)
     with isolated_map(row_reader, (stage,), samples, limits, workers=cores, preload=PRELOAD) as found:
         pairs = zip(track(samples, len(samples), "validate"), found, strict=True)
-        return [quarantined(sample, row.reason) if isinstance(row, Lost) else row for sample, row in pairs]
+        return [quarantined(sample, row.reason) if isinstance(row, ItemFailure) else row for sample, row in pairs]
 
 
 def row_reader(stage: PreprocessStage) -> Callable[[Sample], Row]:

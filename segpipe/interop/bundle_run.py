@@ -25,7 +25,7 @@ from segpipe.predict.engines.choose import ON_A_CPU
 from segpipe.predict.engines.torch_engine import Eager, Setting
 from segpipe.predict.ensemble import mean_probability
 from segpipe.predict.files import find_images
-from segpipe.preprocess.stage import reason
+from segpipe.preprocess.read import reason
 
 
 def image_files(folder: str, output: str) -> list[dict[str, Any]]:

@@ -1,4 +1,9 @@
-"""The caller's side of the worker pool: who has what in hand, and what to say of an item whose worker died."""
+"""A pool of isolated workers: a function on untrusted files, each in a process that may hang, crash or take too much.
+
+:mod:`multiprocessing` and :mod:`concurrent.futures` know no limit on the CPU time of one item, lose all that is in hand
+when a worker dies, and take items in without end. This is the caller's side: which worker has which items, and what to
+say of an item whose worker died.
+"""
 
 import multiprocessing
 import os
@@ -11,7 +16,7 @@ from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
 
 from segpipe.log import logger
-from segpipe.pool.worker import GIB, Answer, Limits, Line, Lost, Ready, Refused, receive, send, serve
+from segpipe.pool.worker import GIB, Answer, ItemFailure, Limits, Line, Started, receive, send, serve
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -30,23 +35,24 @@ def isolated_map(
     limits: Limits,
     workers: int = 1,
     preload: Sequence[str] = (),
-) -> Iterator[Iterator[Result | Lost]]:
-    """An iterator over ``prepare(*arguments)(item)`` of all items, in order, with :class:`Lost` where it failed.
+) -> Iterator[Iterator[Result | ItemFailure]]:
+    """An iterator over ``prepare(*arguments)(item)`` of all items, in order, with :class:`ItemFailure` where it failed.
 
     ``preload`` names modules that a helper process imports once for all workers to come (the first call of this
-    process decides). While the caller looks at a result its worker is busy with the next item. Items
-    must be small; results may be large. What a worker logs comes out here. The workers end with the block. Another
-    thread may iterate; the iteration then ends with the block, too.
+    process decides). Workers start with the block, and while the caller looks at a result its worker is busy with the
+    next item. Items must be small; results may be large. What a worker logs comes out here. The workers end with the
+    block. Another thread may iterate; the iteration then ends with the block, too.
 
     Raises:
         SegpipeError: ``prepare`` raised it.
         RuntimeError: a worker did not start.
     """
-    crew: _Crew[Item, Result] = _Crew((limits, prepare, arguments), limits, workers, preload)
+    pool: _WorkerPool[Item, Result] = _WorkerPool((limits, prepare, arguments), limits, workers, preload, iter(items))
     try:
-        yield crew.results(iter(items))
+        pool.hand_out()
+        yield pool.results()
     finally:
-        crew.close()
+        pool.close()
 
 
 class _Worker:
@@ -84,19 +90,23 @@ class _Worker:
         self.pipe.close()
 
 
-class _Crew(Generic[Item, Result]):
-    def __init__(self, task: tuple[Any, ...], limits: Limits, size: int, preload: Sequence[str]) -> None:
+class _WorkerPool(Generic[Item, Result]):
+    def __init__(
+        self, task: tuple[Any, ...], limits: Limits, size: int, preload: Sequence[str], items: Iterator[Item]
+    ) -> None:
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(list(preload))
         self.task, self.limits, self.size = task, limits, size
         self.workers: list[_Worker] = []
         self.closed = False  # by another thread than the one that waits for results
-        self.done: dict[int, Result | Lost] = {}
+        self.todo = enumerate(items)
+        self.done: dict[int, Result | ItemFailure] = {}
 
-    def results(self, items: Iterator[Item]) -> Iterator[Result | Lost]:
-        todo, following = enumerate(items), 0
+    def results(self) -> Iterator[Result | ItemFailure]:
+        """Of all items, in their order."""
+        following = 0
         while not self.closed:
-            self._hand_out(todo)
+            self.hand_out()
             if following in self.done:
                 yield self.done.pop(following)
                 following += 1
@@ -111,7 +121,7 @@ class _Crew(Generic[Item, Result]):
             worker.end()
         self.workers.clear()
 
-    def _hand_out(self, todo: Iterator[tuple[int, Item]]) -> None:
+    def hand_out(self) -> None:
         """Give out items until every worker has enough, or too many answers wait for an earlier one."""
         for depth in range(1, IN_HAND + 1):
             for position in range(self.size):
@@ -120,7 +130,7 @@ class _Crew(Generic[Item, Result]):
                 waiting = len(self.done) + sum(len(worker.pending) for worker in self.workers)
                 if waiting >= self.size * (IN_HAND + AHEAD):
                     return
-                found = next(todo, None)
+                found = next(self.todo, None)
                 if found is None:
                     return
                 if position == len(self.workers):
@@ -147,9 +157,9 @@ class _Crew(Generic[Item, Result]):
         match message:
             case Line(level, text):
                 logger.log(level, "%s", text)
-            case Ready():
+            case Started(None):
                 worker.ready, worker.since = True, time.monotonic()
-            case Refused(error):
+            case Started(Exception() as error):
                 raise error
             case Answer(result):
                 number, _ = worker.pending.popleft()
@@ -187,7 +197,7 @@ class _Crew(Generic[Item, Result]):
 
     def _blame(self, worker: _Worker, reason: str) -> None:
         number, _ = worker.pending.popleft()
-        self.done[number] = Lost(reason)
+        self.done[number] = ItemFailure(reason)
         self._replace(worker)
 
     def _replace(self, worker: _Worker) -> None:

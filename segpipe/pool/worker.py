@@ -1,4 +1,4 @@
-"""The worker's side: take an item, answer with a result, until the other side hangs up or a limit ends it."""
+"""The worker's side of the pool: take an item, answer with a result, until the caller hangs up or a limit ends it."""
 
 import ctypes
 import fcntl
@@ -17,8 +17,6 @@ from typing import Any
 
 from segpipe.errors import SegpipeError
 from segpipe.log import logger
-
-# What one item may take of the machine, and how the system is told.
 
 GIB = 2**30
 
@@ -42,7 +40,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Lost:
+class ItemFailure:
     """In place of a result: why there is none. The text starts with a verb and holds nothing of the item."""
 
     reason: str
@@ -76,8 +74,6 @@ def _private_bytes() -> int:
         return 0
 
 
-# Keeping freed memory from one picture to the next.
-
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 LARGEST_KEPT, KEPT = 32 * 2**20, 128 * 2**20  # bytes; 32 MiB is the most that glibc takes
 
@@ -95,9 +91,6 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT) and mallopt(M_TRIM_THRESHOLD, KEPT))
 
 
-# The worker's side: take an item, answer with a result, until the other side hangs up or a limit ends it.
-
-
 @dataclass(frozen=True)
 class Line:
     """A line for the log."""
@@ -107,15 +100,10 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Ready:
-    """The worker has started."""
+class Started:
+    """The worker is ready for items, or could not start for this reason."""
 
-
-@dataclass(frozen=True)
-class Refused:
-    """The worker could not start."""
-
-    error: Exception
+    error: Exception | None = None
 
 
 @dataclass(frozen=True)
@@ -150,12 +138,12 @@ def serve(
     try:
         function = prepare(*arguments)
     except SegpipeError as error:
-        return send(pipe, Refused(error))
+        return send(pipe, Started(error))
     except Exception:
-        return send(pipe, Refused(RuntimeError(f"a worker could not start:\n{traceback.format_exc()}")))
+        return send(pipe, Started(RuntimeError(f"a worker could not start:\n{traceback.format_exc()}")))
     keep_freed_memory()
     limit_memory(limits)
-    send(pipe, Ready())
+    send(pipe, Started())
     while True:
         try:
             item = receive(pipe)
@@ -172,7 +160,7 @@ def _attempt(function: Callable[[Any], Any], item: Any) -> Any:
         # The text of the exception may quote the file; its kind and place may not.
         kind = type(error).__name__
         logger.warning("unforeseen %s:\n%s", kind, "".join(traceback.format_tb(error.__traceback__)))
-        return Lost(f"made segpipe fail ({kind}); the log has the place, please report it")
+        return ItemFailure(f"made segpipe fail ({kind}); the log has the place, please report it")
 
 
 def _stand_alone() -> None:

@@ -23,13 +23,13 @@ from segpipe.masks.encode import Layout, mask_form
 from segpipe.masks.store import TABLE as MASK_TABLE
 from segpipe.models.card import ModelCard, pictures_wanted, read_card
 from segpipe.pool.isolated import isolated_map
-from segpipe.pool.worker import Limits, Lost
+from segpipe.pool.worker import ItemFailure, Limits
 from segpipe.predict.ensemble import Ensemble, by_name, find_models
 from segpipe.predict.files import Links, find_images, refuse_foreign
 from segpipe.predict.prefetch import ReadAhead
 from segpipe.predict.writer import BATCHES_AHEAD, MaskWriter, Picture
 from segpipe.preprocess.geometry import Geometry
-from segpipe.preprocess.stage import PRELOAD, Reading, image_reader, quarantined
+from segpipe.preprocess.read import PRELOAD, Reading, image_reader, quarantined
 from segpipe.samples.sample import Sample
 from segpipe.score.calibration import FACTS
 
@@ -69,11 +69,13 @@ def reading_stage(root: Path, wish: Wish, preprocess: Preprocess, dicom: Dicom) 
     )
 
 
-def batches(found: Iterable[tuple[Sample, Reading | Lost]], size: int) -> Iterator[list[tuple[Sample, Reading]]]:
+def batches(found: Iterable[tuple[Sample, Reading | ItemFailure]], size: int) -> Iterator[list[tuple[Sample, Reading]]]:
     """As many images at a time as are predicted together; those that cannot be read come along with their reasons."""
     batch: list[tuple[Sample, Reading]] = []
     for sample, reading in found:
-        batch.append((sample, Reading(quarantined(sample, reading.reason)) if isinstance(reading, Lost) else reading))
+        batch.append(
+            (sample, Reading(quarantined(sample, reading.reason)) if isinstance(reading, ItemFailure) else reading)
+        )
         if sum(read.image is not None for _, read in batch) == size:
             yield batch
             batch = []

@@ -9,7 +9,7 @@ from monai.inferers import Inferer, SimpleInferer, SlidingWindowInferer
 from monai.transforms import Compose, Transform
 
 from segpipe.config import Predict
-from segpipe.preprocess.transforms import RestoreGeometryd
+from segpipe.preprocess.monai_transforms import RestoreGeometryd
 
 # Tidying a mask at the original resolution: small pieces away, holes filled.
 

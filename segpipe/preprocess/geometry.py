@@ -1,4 +1,8 @@
-"""How a picture of any size fits the network's square, and the exact way back."""
+"""How a picture of any size fits the network's square, and the exact way back.
+
+Coordinates are pixel centres: row r of the original lies at ``(r + 0.5) * scale_row - 0.5 + pad_top`` of the square.
+Every resize here uses that convention, so the way back is not shifted by half a pixel.
+"""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, fields
@@ -6,11 +10,6 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-
-# How a picture of any size fits the network's square, and the exact way back.
-#
-# Coordinates are pixel centres: row r of the original lies at ``(r + 0.5) * scale_row - 0.5 + pad_top`` of
-# the square. Every resize here uses that convention, so the way back is not shifted by half a pixel.
 
 
 @dataclass(frozen=True)
@@ -100,12 +99,32 @@ def pad(inner: np.ndarray, geometry: Geometry) -> np.ndarray:
     return square
 
 
+def into_square(channels: np.ndarray, geometry: Geometry, masks: bool = False) -> np.ndarray:
+    """Each channel of (n, rows, columns) in the square, (n, size, size): grey values, or 0/1 of ``masks``."""
+    if masks:
+        return np.stack([fit_mask(channel, geometry) for channel in np.asarray(channels)])
+    return np.stack([pad(fit_picture(channel, geometry), geometry) for channel in np.asarray(channels)])
+
+
 def restore(square: np.ndarray, geometry: Geometry) -> np.ndarray:
     """The way back: (size, size) float32 to (rows, columns), for probabilities rather than labels.
 
     Thresholding after this places contours between the square's pixels instead of on its grid.
     """
     return _resize(np.ascontiguousarray(square[geometry.inside]), geometry.rows, geometry.columns)
+
+
+def at_original_size(square: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """:func:`restore` of every channel of (classes, size, size): float32 (classes, rows, columns).
+
+    Of kept probabilities, the threshold on the result gives the mask again, but for the rounding of what was kept, and
+    before small pieces are removed and holes filled.
+    """
+    channels = np.asarray(square, np.float32)
+    restored = np.empty((len(channels), geometry.rows, geometry.columns), np.float32)  # np.stack takes twice that
+    for channel, place in zip(channels, restored, strict=True):
+        place[:] = restore(channel, geometry)
+    return restored
 
 
 def _resize(picture: np.ndarray, rows: int, columns: int) -> np.ndarray:
@@ -119,15 +138,3 @@ def _resize(picture: np.ndarray, rows: int, columns: int) -> np.ndarray:
     shrinks = rows <= picture.shape[0] and columns <= picture.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(picture, (columns, rows), interpolation=method)
-
-
-# Kept probabilities at the size of the original picture.
-
-
-def at_original_size(square: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Probabilities (classes, size, size) of the network's square as float32 (classes, rows, columns).
-
-    The same interpolation as prediction's: the threshold on it gives the mask again, but for the rounding of what was
-    kept, and before small pieces are removed and holes filled.
-    """
-    return np.stack([restore(channel, geometry) for channel in np.asarray(square, np.float32)])

@@ -1,4 +1,11 @@
-"""The shard store: decoded, fitted pictures of a shard in two arrays, and a table with a row for each image."""
+"""The shard store: decoded, fitted pictures of a shard in three plain files.
+
+``images.npy`` (n, size, size) uint8 or uint16; ``masks.npy`` (n, size, size), bit i = class i, so classes may overlap;
+``table.parquet``, one row per image with every decision. Quarantined images keep their place with zeros, so that row i
+of the table is picture i.
+
+pandas and pyarrow are imported where a table is read or written: a process that only reads images needs neither.
+"""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -6,12 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from segpipe.errors import InputError
 from segpipe.files.atomic import atomic_path
@@ -20,11 +24,9 @@ from segpipe.preprocess.quality import FINGERPRINTS, MEASURES, share_column
 from segpipe.samples.sample import Sample
 from segpipe.samples.shards import carried_column
 
-# The shard store: decoded, fitted pictures of a shard in three plain files.
-#
-# ``images.npy`` (n, size, size) uint8 or uint16; ``masks.npy`` (n, size, size), bit i = class i, so classes
-# may overlap; ``table.parquet``, one row per image with every decision. Quarantined images keep their place
-# with zeros, so that row i of the table is picture i.
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 FILES = ("images.npy", "masks.npy", "table.parquet")
 
@@ -76,7 +78,7 @@ def stack_writer(path: Path, count: int, shape: tuple[int, ...], dtype: np.dtype
         yield writer
 
 
-def write_table(path: Path, frame: pd.DataFrame) -> None:
+def write_table(path: Path, frame: "pd.DataFrame") -> None:
     """A Parquet table, with checksums; the same rows give the same bytes."""
     with atomic_path(path) as temporary:
         frame.to_parquet(temporary, index=False, write_page_checksum=True)
@@ -88,7 +90,7 @@ class Store:
 
     images: np.ndarray
     masks: np.ndarray
-    table: pd.DataFrame
+    table: "pd.DataFrame"
 
 
 def picture_hashes(image: bytes | memoryview, mask: bytes | memoryview | None) -> tuple[str, str]:
@@ -120,6 +122,8 @@ def open_store(folder: Path) -> Store:
     Raises:
         InputError: a file is missing, truncated, or does not belong to the others.
     """
+    import pandas as pd
+
     try:
         images, masks = open_stacks(folder)
         table = pd.read_parquet(folder / FILES[2])
@@ -133,11 +137,8 @@ def open_store(folder: Path) -> Store:
     return Store(images, masks, table)
 
 
-# The columns of the store's table, and their types.
-#
-# The types are fixed and not guessed from the values: a shard without a single spacing has the column of the others,
-# and
-# a row that goes from one shard's table to another's comes out the same.
+# The columns of the table and their types, which are fixed and not guessed from the values: a shard without a single
+# spacing has the column of the others, and a row that goes from one shard's table to another's comes out the same.
 
 # What is recorded of a readable image, in the table's order.
 FACTS = (
@@ -173,8 +174,17 @@ def empty_row(sample: Sample) -> dict[str, Any]:
     }
 
 
+def import_tables() -> None:
+    """Import what :func:`write_rows` needs, which takes half a second; to be called while others work."""
+    import pandas  # noqa: F401 (pyarrow asks for it when it makes an array)
+    import pyarrow.parquet  # noqa: F401
+
+
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], classes: Iterable[str]) -> None:
     """The rows as a Parquet table; the same rows give the same bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     shares = {share_column(name) for name in classes}
     names = dict.fromkeys(name for row in rows for name in row)
     schema = pa.schema([(name, pa.float64() if name in shares else _type(name)) for name in names])
@@ -182,12 +192,15 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], classes: Iterable[
         pq.write_table(pa.Table.from_pylist(list(rows), schema), temporary, write_page_checksum=True)
 
 
-def read_rows(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+def read_rows(path: Path, columns: Sequence[str] | None = None) -> "pa.Table":
     """A table that :func:`write_rows` wrote, or some of its columns; ``to_pylist`` gives the rows back.
 
     Raises:
         OSError, pyarrow.ArrowException: it cannot be read, is not what was written, or lacks a column.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         missing = set(columns or ()) - set(file.schema_arrow.names)
         if missing:
@@ -195,7 +208,9 @@ def read_rows(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         return file.read(columns, use_threads=False)
 
 
-def _type(name: str) -> pa.DataType:
+def _type(name: str) -> "pa.DataType":
+    import pyarrow as pa
+
     if name in _INTEGERS:
         return pa.int64()
     if name in _FLOATS:

@@ -12,7 +12,7 @@ from monai.transforms import Compose, Flipd, MapTransform, RandAxisFlipd, RandFl
 from segpipe.config import MonaiTransform
 from segpipe.config.data import lone_sides, pairs_by_name, swapped_order
 from segpipe.errors import ConfigError
-from segpipe.preprocess.transforms import monai_transform
+from segpipe.preprocess.monai_transforms import monai_transform
 from segpipe.train.seeds import draw_seed
 
 # Mirroring left and right where classes have a side: a mirrored left lung is a right lung.

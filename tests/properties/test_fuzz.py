@@ -9,7 +9,7 @@ from segpipe.errors import ImageError
 from segpipe.images.read import read_radiograph
 from segpipe.masks.reference import read_reference
 from segpipe.pool.isolated import isolated_map
-from segpipe.pool.worker import Limits, Lost
+from segpipe.pool.worker import ItemFailure, Limits
 from tests.properties.mutants import mutant, valid_files
 from tests.unit.images.pictures import SECRET
 
@@ -49,7 +49,7 @@ def outcomes(tmp_path_factory):
 
 
 def test_no_damage_crashes_or_hangs_a_reader(outcomes):
-    assert [(seed, lost) for seed, lost in enumerate(outcomes) if isinstance(lost, Lost)] == []
+    assert [(seed, lost) for seed, lost in enumerate(outcomes) if isinstance(lost, ItemFailure)] == []
 
 
 def test_every_reason_is_one_line_that_tells_nothing_of_the_file(outcomes):

@@ -172,7 +172,7 @@ def test_a_copy_in_another_format_has_the_same_picture_hash(tmp_path):
 
     from segpipe.config import Dicom, Preprocess, Raster
     from segpipe.config.stages import PreprocessStage
-    from segpipe.preprocess.stage import read_sample
+    from segpipe.preprocess.read import read_sample
     from segpipe.preprocess.transforms import preprocessing
     from segpipe.samples.sample import Sample
 

@@ -11,7 +11,7 @@ from segpipe.images.read import read_radiograph
 from segpipe.masks.reference import read_reference
 from segpipe.models.card import read_card
 from segpipe.pool.isolated import isolated_map
-from segpipe.pool.worker import Limits, Lost
+from segpipe.pool.worker import ItemFailure, Limits
 from tests.unit.images.hostile_files import HOSTILE, READABLE, deflate_bomb, empty_items, with_elements
 from tests.unit.images.pictures import SECRET
 
@@ -37,7 +37,7 @@ def made(name: str) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def outcomes() -> dict[str, str | Lost]:
+def outcomes() -> dict[str, str | ItemFailure]:
     """What became of every file, each read by a worker with the limits of a run."""
     with isolated_map(reader, (), map(made, HOSTILE), Limits(cpu_seconds=120)) as results:
         return dict(zip(HOSTILE, results, strict=True))
@@ -46,7 +46,7 @@ def outcomes() -> dict[str, str | Lost]:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_ends_as_one_reason_or_as_the_picture_that_it_holds(outcomes, name):
     found = outcomes[name]
-    assert not isinstance(found, Lost), found
+    assert not isinstance(found, ItemFailure), found
     assert found.startswith("read: (37, 53)" if name in READABLE else "refused: "), found
     assert "\n" not in found
     assert SECRET not in found

@@ -16,7 +16,7 @@ import pytest
 from segpipe.errors import ConfigError
 from segpipe.log import logger
 from segpipe.pool.isolated import isolated_map
-from segpipe.pool.worker import Limits, Lost
+from segpipe.pool.worker import ItemFailure, Limits
 from tests.conftest import PROJECT
 
 LIMITS = Limits(cpu_seconds=1)
@@ -98,14 +98,14 @@ def test_results_come_in_order_whatever_the_number_of_workers():
 def test_a_bad_item_costs_its_own_result(item, says):
     first, bad, last = results(["first", item, "last"])
     assert (first[0], last[0]) == ("first", "last")
-    assert isinstance(bad, Lost)
+    assert isinstance(bad, ItemFailure)
     assert bad.reason.startswith(says)
     assert SECRET not in bad.reason
 
 
 def test_many_crashes_in_a_row_end():
     found = results(["crash"] * 12 + ["last"], workers=2)
-    assert [isinstance(result, Lost) for result in found] == [True] * 12 + [False]
+    assert [isinstance(result, ItemFailure) for result in found] == [True] * 12 + [False]
 
 
 def test_a_worker_that_an_earlier_item_damaged_is_not_held_against_the_later():
@@ -115,7 +115,7 @@ def test_a_worker_that_an_earlier_item_damaged_is_not_held_against_the_later():
 
 def test_more_memory_than_granted_is_refused_by_the_system():
     granted, greedy, last = results(["a", "greedy", "last"], Limits(20, memory_bytes=2**28))
-    assert isinstance(greedy, Lost)
+    assert isinstance(greedy, ItemFailure)
     assert "MemoryError" in greedy.reason
     assert last[1] == granted[1], "the same worker goes on"
 

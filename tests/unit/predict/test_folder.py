@@ -18,7 +18,8 @@ from segpipe.predict.ensemble import find_models
 from segpipe.predict.files import find_images
 from segpipe.predict.folder import Wish, Work, judge, predict_folder, reading_stage, settings
 from segpipe.predict.shard import predict_shard
-from segpipe.preprocess import stage as ingest
+from segpipe.preprocess.read import image_reader
+from segpipe.preprocess.stage import preprocess_shard
 from segpipe.samples.sample import Sample
 from segpipe.samples.scan import scan
 from tests.unit.model_files import SIZE, write_model
@@ -81,7 +82,7 @@ def test_the_masks_are_those_of_the_workflow(phantoms, models, predicted, tmp_pa
     )
     (shard,) = scan(config).shards
     stages = stage_configs(config, [])
-    ingest.preprocess_shard(stages["preprocess"], config.folder / "samples" / f"{shard}.csv", tmp_path / "store")
+    preprocess_shard(stages["preprocess"], config.folder / "samples" / f"{shard}.csv", tmp_path / "store")
     predict_shard(stages["predict"], tmp_path / "store", models, None, tmp_path / "masks", tmp_path / "index.parquet")
     assert len(masks(tmp_path / "masks")) == 2 * 6
     assert masks(predicted[0]) == masks(tmp_path / "masks")
@@ -238,7 +239,7 @@ def test_pictures_that_trained_a_model_and_masks_that_are_left_are_mentioned(pha
     predict_folder(first)
     hashes = []
     config = reading_stage(image.parent, first, Preprocess(size=SIZE), Dicom())
-    reading = ingest.image_reader(config)(Sample("a", image.name))
+    reading = image_reader(config)(Sample("a", image.name))
     hashes.append(reading.row["picture"])
     seen = write_model(tmp_path / "fold0")
     (seen / "training.csv").write_text("\n".join(["picture", *hashes]) + "\n")

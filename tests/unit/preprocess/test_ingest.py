@@ -20,7 +20,8 @@ from segpipe.demo.render import phantom_arrays
 from segpipe.errors import ConfigError
 from segpipe.images.types import Decisions, Radiograph
 from segpipe.log import logger
-from segpipe.preprocess.stage import Reading, image_reader, preprocess_shard, read_sample
+from segpipe.preprocess.read import Reading, image_reader, read_sample
+from segpipe.preprocess.stage import preprocess_shard
 from segpipe.preprocess.store import FILES
 from segpipe.samples.sample import Sample
 from segpipe.samples.scan import scan

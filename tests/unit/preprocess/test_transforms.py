@@ -5,8 +5,9 @@ from monai.transforms import Compose, RandFlipd
 
 from segpipe.config import Dicom, MonaiTransform, Preprocess
 from segpipe.errors import ConfigError, ImageError
-from segpipe.preprocess.stage import reason
-from segpipe.preprocess.transforms import Fitd, RestoreGeometryd, monai_transform, preprocessing
+from segpipe.preprocess.monai_transforms import Fitd, RestoreGeometryd, monai_transform
+from segpipe.preprocess.read import reason
+from segpipe.preprocess.transforms import load_radiograph, load_reference, preprocessing, window_intensity
 
 
 @pytest.fixture
@@ -62,6 +63,36 @@ def test_the_geometry_is_inverted_by_monais_own_inverse(files):
     np.testing.assert_array_equal(back["mask"], mask)
     restored = RestoreGeometryd(keys="image")({"image": fitted["image"], "geometry": fitted["geometry"]})
     np.testing.assert_array_equal(restored["image"], back["image"])
+
+
+@pytest.mark.parametrize("fit", ["letterbox", "stretch"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_monais_compose_of_the_steps_gives_the_same_bytes(files, fit, dtype):
+    wanted = Preprocess(size=96, fit=fit, dtype=dtype)
+    plain = preprocessing({"lung": None}, "quarantine", wanted, Dicom())(files)
+    compose = Compose(
+        [
+            load_radiograph,
+            lambda data: load_reference(data, {"lung": None}, "quarantine"),
+            Fitd(size=96, fit=fit),
+            lambda data: window_intensity(data, wanted, Dicom()),
+        ]
+    )
+    composed = compose(files)
+    for key in ("image", "mask"):
+        assert composed[key].dtype == plain[key].dtype
+        np.testing.assert_array_equal(composed[key], plain[key])
+    assert composed["window"] == plain["window"]
+    assert composed["geometry"] == plain["geometry"]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_listed_transform_that_changes_nothing_changes_no_byte(files, dtype):
+    plain = Preprocess(size=96, dtype=dtype)
+    listed = Preprocess(size=96, dtype=dtype, transforms=[MonaiTransform(name="Identityd", keys="image")])
+    one, two = (preprocessing({"lung": None}, "quarantine", wanted, Dicom())(files) for wanted in (plain, listed))
+    np.testing.assert_array_equal(one["image"], two["image"])
+    np.testing.assert_array_equal(one["mask"], two["mask"])
 
 
 def test_any_monai_intensity_transform_can_join(files):
