@@ -1,7 +1,6 @@
 """The dataset stage: all shards' tables become one, with folds and duplicates decided."""
 
 import hashlib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pandas as pd
 
 from segpipe.config.stages import DatasetStage
 from segpipe.dataset.duplicates import find_duplicates
-from segpipe.dataset.folds import assign_folds, roles
+from segpipe.dataset.folds import assign_folds, roles, shows
 from segpipe.errors import InputError
 from segpipe.files.atomic import write_text
 from segpipe.files.json_file import canonical_json
@@ -18,7 +17,7 @@ from segpipe.log import logger
 from segpipe.preprocess.store import write_table
 
 COLUMNS = [
-    *("image_id", "image", "patient", "fold_wanted", "status", "notes", "picture", "content"),
+    *("image_id", "image", "patient", "site", "fold_wanted", "status", "notes", "picture", "content"),
     *("perceptual_hash", "thumbnail"),
 ]
 ROLES = {"train": "train on", "val": "choose the epoch by", "test": "be tested on"}
@@ -46,9 +45,11 @@ def gather(stage: DatasetStage, tables: Sequence[Path], output: Path) -> None:
     images = assemble(pd.concat(frames, ignore_index=True), stage)
     check_duplicates(images, stage.duplicates)
     facts = describe(images, stage)
-    write_table(output / "dataset.parquet", images.drop(columns=["thumbnail", "near_across"]))
+    write_table(output / "dataset.parquet", images.drop(columns=["site", "thumbnail", "near_across"]))
     write_text(output / "dataset.json", canonical_json(facts))
     logger.info("dataset: %s", ", ".join(f"{key} {value}" for key, value in facts.items() if isinstance(value, int)))
+    by_fold = zip(facts["patients_by_fold"].items(), facts["labelled_by_fold"].values(), strict=True)
+    logger.info("folds: %s", "; ".join(f"{fold}: {p} patients, {i} labelled images" for (fold, p), i in by_fold))
 
 
 def assemble(rows: pd.DataFrame, stage: DatasetStage) -> pd.DataFrame:
@@ -59,17 +60,17 @@ def assemble(rows: pd.DataFrame, stage: DatasetStage) -> pd.DataFrame:
     """
     images = rows.sort_values("image_id", ignore_index=True)
     _require_labels(images)
-    images["fold"] = assign_folds(images, stage.folds, stage.seed)
+    images["fold"] = assign_folds(images, stage.folds, stage.seed, stage.classes)
     _require_one_fold(images)
     for model in stage.folds.models:
-        images[f"role:{model}"] = roles(images, stage.folds, model, stage.seed)
+        images[f"role:{model}"] = roles(images, stage.folds, model, stage.seed, stage.classes)
     return images.assign(**find_duplicates(images, stage.checks))
 
 
 def describe(images: pd.DataFrame, stage: DatasetStage) -> dict[str, Any]:
     """Counts and a fingerprint of the labelled pictures and their folds."""
     labelled = images[images["status"] == "labelled"]
-    empty = {name: int(labelled["notes"].str.contains(f"mask_empty:{name}(?:;|$)").sum()) for name in stage.classes}
+    empty = {name: int((~shows(labelled, name)).sum()) for name in stage.classes}
     for name, count in empty.items():
         if count == len(labelled):
             logger.warning(
@@ -86,11 +87,16 @@ def describe(images: pd.DataFrame, stage: DatasetStage) -> dict[str, Any]:
         "patients": int(images["patient"].nunique()),
         "duplicates": int((images["duplicate_of"] != "").sum()),
         "near_duplicates": int((images["near_duplicate_of"] != "").sum()),
-        "labelled_by_fold": {name: int(count) for name, count in labelled["fold"].value_counts().sort_index().items()},
+        "patients_by_fold": _counts(labelled.drop_duplicates("patient")["fold"]),
+        "labelled_by_fold": _counts(labelled["fold"]),
         "empty_masks": empty,
         "absent_classes": absent_classes(labelled, stage),
         "fingerprint": content_fingerprint(labelled),
     }
+
+
+def _counts(folds: pd.Series) -> dict[str, int]:
+    return {str(name): int(count) for name, count in folds.value_counts().sort_index().items()}
 
 
 def content_fingerprint(labelled: pd.DataFrame) -> str:
@@ -105,7 +111,7 @@ def absent_classes(labelled: pd.DataFrame, stage: DatasetStage) -> dict[str, dic
     Such a model never learns the class, or is not tested on it: an image without it, predicted without it, has
     an IoU of 1.
     """
-    there = {name: ~labelled["notes"].str.contains(f"mask_empty:{re.escape(name)}(?:;|$)") for name in stage.classes}
+    there = {name: shows(labelled, name) for name in stage.classes}
     found: dict[str, dict[str, list[str]]] = {}
     for model in stage.folds.models:
         for role in ("train", "val", "test"):
@@ -114,7 +120,7 @@ def absent_classes(labelled: pd.DataFrame, stage: DatasetStage) -> dict[str, dic
             if absent:
                 found.setdefault(model, {})[role] = absent
                 logger.warning(
-                    "%s: of its %d images to %s none shows %s. %s Use fewer folds, another seed, or your own "
+                    "%s: of its %d images to %s none shows %s. %s Use fewer folds, or your own "
                     "folds.column, which spreads the images that do.",
                     model, rows.sum(), ROLES[role], ", ".join(absent), CONSEQUENCES[role],
                 )  # fmt: skip

@@ -29,7 +29,8 @@ def fingerprints(small):
 
 def row(number, **changes):
     return {
-        "image_id": f"i{number:02d}", "image": f"i{number:02d}.png", "patient": f"p{number}", "fold_wanted": "",
+        "image_id": f"i{number:02d}", "image": f"i{number:02d}.png", "patient": f"p{number}", "site": "",
+        "fold_wanted": "",
         "status": "labelled", "notes": "", "picture": f"s{number}", "content": f"c{number}",
         **fingerprints(thumbnail(number)), **changes,
     }  # fmt: skip
@@ -151,19 +152,27 @@ def test_a_class_that_never_occurs_is_warned_about(tmp_path, caplog):
 
 
 def test_a_class_that_a_model_never_meets_is_warned_about_with_the_role(tmp_path, caplog):
-    rows = [row(n) for n in range(12)]
-    gather(STAGE, tables(tmp_path, rows), tmp_path)
+    rows = [row(n, fold_wanted=str(n % 2)) for n in range(12)]
+    own = STAGE.model_copy(update={"folds": Folds(k=2, column="part")})
+    gather(own, tables(tmp_path, rows), tmp_path)
     facts = json.loads((tmp_path / "dataset.json").read_text())
     assert facts["absent_classes"] == {}
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
-    first = set(pd.read_parquet(tmp_path / "dataset.parquet").query("fold == '0'")["image_id"])
-    only_first = [item if item["image_id"] in first else {**item, "notes": "mask_empty:lung"} for item in rows]
-    gather(STAGE, tables(tmp_path, only_first), tmp_path)
+    only_first = [item if item["fold_wanted"] == "0" else {**item, "notes": "mask_empty:lung"} for item in rows]
+    gather(own, tables(tmp_path, only_first), tmp_path)
     facts = json.loads((tmp_path / "dataset.json").read_text())
     assert facts["absent_classes"]["fold0"] == {"train": ["lung"], "val": ["lung"]}
     assert facts["absent_classes"]["fold1"]["test"] == ["lung"]
-    assert f"fold1: of its {12 - len(first)} images to be tested on none shows lung. Its scores say noth" in caplog.text
+    assert "fold1: of its 6 images to be tested on none shows lung. Its scores say noth" in caplog.text
     assert "occurs in none" not in caplog.text
+
+
+def test_a_rare_class_is_dealt_out_so_that_every_model_meets_it(tmp_path):
+    rows = [row(n, notes="" if n < 4 else "mask_empty:lung") for n in range(12)]
+    gather(STAGE, tables(tmp_path, rows), tmp_path)
+    facts = json.loads((tmp_path / "dataset.json").read_text())
+    assert facts["patients_by_fold"] == facts["labelled_by_fold"] == {"0": 6, "1": 6}
+    assert not any("train" in absent or "test" in absent for absent in facts["absent_classes"].values())
 
 
 def test_a_copy_in_another_format_has_the_same_picture_hash(tmp_path):
