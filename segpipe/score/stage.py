@@ -19,7 +19,7 @@ from segpipe.log import logger, track
 from segpipe.masks.reference import ReferenceMask, read_reference
 from segpipe.masks.store import MaskReader
 from segpipe.pool.isolated import isolated_map
-from segpipe.pool.worker import GIB, Limits, Lost
+from segpipe.pool.worker import GIB, ItemFailure, Limits
 from segpipe.preprocess.geometry import Geometry, at_original_size
 from segpipe.preprocess.store import pack_bits, write_table
 from segpipe.samples.sample import Sample, mask_inside
@@ -79,10 +79,10 @@ def scoring(
     return score
 
 
-def _checked(result: Scored | InputError | Lost, image_id: str) -> Scored:
+def _checked(result: Scored | InputError | ItemFailure, image_id: str) -> Scored:
     if isinstance(result, InputError):
         raise result
-    if isinstance(result, Lost):
+    if isinstance(result, ItemFailure):
         raise InputError(f"Scoring {image_id} {result.reason}.")
     return result
 
