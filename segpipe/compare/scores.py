@@ -12,7 +12,7 @@ from segpipe.config.variants import repeat_folder
 from segpipe.errors import InputError
 from segpipe.log import logger
 from segpipe.score.columns import BACKGROUND
-from segpipe.score.intervals import patient_means
+from segpipe.score.intervals import bca_intervals, draws_for, sums_by_patient
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,30 @@ class PatientScores:
     def mean_seed(self) -> np.ndarray:
         """What one training gives on average, float64 (variants, metrics, patients)."""
         return np.asarray(self.seeds.mean(axis=1))
+
+
+def patient_means(values: np.ndarray, patients: np.ndarray) -> np.ndarray:
+    """The mean of each patient's images: float (..., images) to float64 (..., patients).
+
+    ``patients`` is int (images,): the patient of each image, 0 to n - 1, each at least once.
+    """
+    sums = sums_by_patient(values.reshape(-1, len(patients)), patients)
+    return np.asarray(sums.reshape(*values.shape[:-1], -1) / np.bincount(patients))
+
+
+def image_mean(means: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The mean over all images from :func:`patient_means`, (..., patients) to (...).
+
+    ``sizes`` is int (patients,): how many images each patient has.
+    """
+    return np.asarray(means @ sizes / sizes.sum())
+
+
+def mean_interval(means: np.ndarray, sizes: np.ndarray, seed: int) -> np.ndarray:
+    """The 95 % interval of :func:`image_mean`, (..., patients) to float64 (2, ...): low and high."""
+    rows = means.reshape(-1, len(sizes)) * sizes
+    ends = bca_intervals(rows, np.broadcast_to(sizes, rows.shape), seed, draws_for(len(sizes)))
+    return ends.reshape(2, *means.shape[:-1])
 
 
 def metric_names(classes: Sequence[str]) -> list[str]:

@@ -8,13 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from segpipe.compare.scores import PatientScores
+from segpipe.compare.scores import PatientScores, image_mean, mean_interval
 from segpipe.config.stages import CompareStage
-from segpipe.score.intervals import bootstrap_interval, image_mean
 
 # Wilcoxon's signed-rank test over patients, one number for each, and Holm's correction for several tests.
-#
-# Means and their intervals are those of :mod:`segpipe.score.intervals`.
 
 _DECIMALS = 9  # differences that agree to here are ties; beyond it sums leave noise
 
@@ -50,7 +47,7 @@ AXES = ("network", "loss", "patients")
 def comparison_table(stage: CompareStage, scores: PatientScores, parameters: list[int]) -> pd.DataFrame:
     """One row per variant; differences are to the first one with as many patients (docs/compare.md)."""
     means, sizes = scores.mean_seed, scores.sizes
-    low, high = bootstrap_interval(means[:, 0], sizes, stage.seed)
+    low, high = mean_interval(means[:, 0], sizes, stage.seed)
     over_images = image_mean(means, sizes)
     table = pd.DataFrame([_axes(stage, number) for number in range(len(stage.variants))])
     table = table.assign(seeds=stage.repeats, patients=len(sizes), images=sizes.sum())
@@ -65,7 +62,7 @@ def comparison_table(stage: CompareStage, scores: PatientScores, parameters: lis
 
 def seeds_table(stage: CompareStage, scores: PatientScores) -> pd.DataFrame:
     """One row per variant and seed, the models of that seed alone."""
-    low, high = bootstrap_interval(scores.seeds[:, :, 0], scores.sizes, stage.seed)
+    low, high = mean_interval(scores.seeds[:, :, 0], scores.sizes, stage.seed)
     over_images = image_mean(scores.seeds, scores.sizes)
     rows: list[dict[str, Any]] = []
     for number, seed in np.ndindex(low.shape):
@@ -121,7 +118,7 @@ def paired(scores: PatientScores, pairs: Sequence[tuple[int, int]], seed: int) -
     miou, sizes = scores.mean_seed[:, 0], scores.sizes
     first, second = np.array(pairs, np.int64).reshape(-1, 2).T
     differences = miou[second] - miou[first]
-    low, high = bootstrap_interval(differences, sizes, seed)
+    low, high = mean_interval(differences, sizes, seed)
     p_values = np.array([signed_rank_p(each) for each in differences], np.float64)
     signs = np.sign(np.round(differences, 9))
     return pd.DataFrame(

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from segpipe import __version__
@@ -19,7 +18,7 @@ from segpipe.files.json_file import canonical_json
 from segpipe.models.card import ModelCard
 from segpipe.models.weights import weights_hash
 from segpipe.report.stage import run_table
-from segpipe.score.intervals import patient_bootstrap
+from segpipe.score.summary import of_images
 
 INDEX = "samples/index.json"  # what the scan found
 ADVICE = "Give the results folder of the finished run that trained the model, as results/<name>."
@@ -90,21 +89,20 @@ def _scores(card: ModelCard, results: Path | None) -> Iterator[str]:
         if best is not None:
             yield f"The best epoch reached an MIoU of {best} on the images that chose it, which flatters the model."
         return
-    who, rows = report
+    who, rows, seed = report
     yield who
     yield ""
     yield "| score | mean | 95 % interval | lowest image |"
     yield "|---|---:|---:|---:|"
     names = ["miou", "miou_foreground", *(f"{score}_{name}" for score in ("iou", "dice") for name in card.classes)]
-    for name in names:
-        values = rows[name].to_numpy(np.float64)
-        low, high = patient_bootstrap(values, rows["patient"].to_numpy())
-        yield f"| {name} | {np.nanmean(values):.3f} | {low:.3f} to {high:.3f} | {np.nanmin(values):.3f} |"
+    for name, found in of_images(rows, names, seed).items():
+        ends = "" if found["low"] is None else f"{found['low']:.3f} to {found['high']:.3f}"
+        yield f"| {name} | {found['mean']:.3f} | {ends} | {rows[name].min():.3f} |"
     yield ""
     yield (
         f"{len(rows)} images of {rows['patient'].nunique()} patients, compared at their original size. The interval is "
-        "of the mean, from 10,000 draws of patients; it says what other patients of the same kind would change, not "
-        "what another hospital would."
+        "of the mean, as in the run's report; it says what other patients of the same kind would change, not what "
+        "another hospital would."
     )
     yield from _sites(rows)
 
@@ -152,15 +150,15 @@ def _tested(card: ModelCard, results: Path | None) -> pd.DataFrame | None:
     return table[(table["status"] == "labelled") & (table[role] == "test")]
 
 
-def _report(card: ModelCard, results: Path | None) -> tuple[str, pd.DataFrame] | None:
-    """Whose scores they are, and the rows of the report: those of the fold that the model never saw.
+def _report(card: ModelCard, results: Path | None) -> tuple[str, pd.DataFrame, int] | None:
+    """Whose scores they are, the rows of the report (those of the fold that the model never saw), and its seed.
 
     They come from the stages' tables, so that nothing which somebody changes in report.csv gets into a card.
     """
     if results is None:
         return None
     model = _plain_name(card)
-    table = _run_table(results)
+    table, seed = _run_table(results)
     rows = table[table["status"] == "scored"]
     if model.startswith("fold"):
         rows = rows[pd.to_numeric(rows["fold"], errors="coerce") == int(model.removeprefix("fold"))]
@@ -169,15 +167,16 @@ def _report(card: ModelCard, results: Path | None) -> tuple[str, pd.DataFrame] |
     who = "Of images whose patients the model never saw."
     if _repeats(results, model) > 1:
         who += " Each was predicted by the mean of all repeats of this model, so these are the scores of that mean."
-    return who, rows
+    return who, rows, seed
 
 
-def _run_table(results: Path) -> pd.DataFrame:
+def _run_table(results: Path) -> tuple[pd.DataFrame, int]:
     try:
         shards = sorted(json.loads((results / INDEX).read_text(encoding="utf-8"))["shards"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"--results: {results / INDEX} cannot be read ({type(error).__name__}). {ADVICE}") from None
-    return run_table(load_stage(results / stage_file("report"), ReportStage), results, shards, with_folds=True)
+    stage = load_stage(results / stage_file("report"), ReportStage)
+    return run_table(stage, results, shards, with_folds=True), stage.seed
 
 
 def _repeats(results: Path, model: str) -> int:

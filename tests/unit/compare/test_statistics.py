@@ -1,10 +1,13 @@
 """Statistics against sums done by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
+from segpipe.compare.scores import image_mean, mean_interval, patient_means
 from segpipe.compare.tables import holm, signed_rank_p
+from segpipe.score.summary import of_images
 
 
 @pytest.mark.parametrize(
@@ -32,3 +35,22 @@ def test_holms_correction_as_in_a_worked_example():
     np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
     np.testing.assert_allclose(holm(np.array([0.9, 0.6])), [1.0, 1.0])
     assert holm(np.array([])).size == 0
+
+
+def test_patients_images_are_averaged_and_the_mean_is_over_images():
+    values = np.array([[1.0, 0.0, 0.4, 0.6], [0.0, 1.0, 1.0, 1.0]])
+    means = patient_means(values, np.array([0, 1, 1, 1]))
+    np.testing.assert_allclose(means, [[1.0, 1 / 3], [0.0, 1.0]])
+    np.testing.assert_allclose(image_mean(means, np.array([1, 3])), [0.5, 0.75], err_msg="that of the four images")
+
+
+def test_an_interval_is_that_of_the_report_alone_or_among_others():
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 4, 17)
+    patients = np.repeat(np.arange(17), sizes)
+    values = rng.beta(20, 2, (3, 4, len(patients)))
+    together = mean_interval(patient_means(values, patients), sizes, seed=7)
+    assert together.shape == (2, 3, 4)
+    rows = pd.DataFrame({"image_id": "", "patient": [f"p{n:02}" for n in patients], "miou": values[1, 2]})
+    report = of_images(rows, ["miou"], seed=7)["miou"]
+    assert together[:, 1, 2].tolist() == pytest.approx([report["low"], report["high"]], rel=2e-5)

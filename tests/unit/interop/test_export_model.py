@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import onnx
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from segpipe.errors import ConfigError, InputError
 from segpipe.interop.export_model import check_formats, export_model
 from segpipe.models.weights import weights_hash
 from segpipe.samples.scan import scan
+from segpipe.score.summary import of_images
 from tests.unit.finished import make_run, values_of
 from tests.unit.model_files import write_model
 
@@ -41,12 +43,25 @@ def results(model, monkeypatch):
 def test_the_card_has_the_scores_of_the_fold_that_the_model_never_saw(model, results, tmp_path):
     export_model(model, tmp_path / "out", [], results)
     text = (tmp_path / "out/MODEL_CARD.md").read_text()
-    assert "| miou | 0.700 | 0.700 to 0.700 | 0.650 |" in text, "one patient leaves the interval no width"
+    assert "| miou | 0.700 |  | 0.650 |" in text, "one patient has no interval"
     assert "| testing, never seen by the model | 3 | 1 |" in text
     assert weights_hash(model) in text
     assert "secret" not in text
     assert str(tmp_path) not in text
     assert "## Limits" in text
+
+
+def test_the_interval_of_the_card_is_that_of_the_report(model, results, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"image_id": [f"i{n}" for n in range(30)], "patient": [f"p{n}" for n in range(30)]})
+    table = table.assign(fold=1, status="scored", site="", miou=1 - rng.exponential(0.1, 30))
+    scores = ("miou_foreground", *(f"{score}_{name}" for score in ("iou", "dice") for name in ("lung", "heart")))
+    table = table.assign(**dict.fromkeys(scores, 0.9))
+    monkeypatch.setattr("segpipe.interop.model_card.run_table", lambda *_, **__: table)
+    export_model(model, tmp_path / "out", [], results)
+    found = of_images(table, ["miou"], seed=0)["miou"]
+    line = f"| miou | {found['mean']:.3f} | {found['low']:.3f} to {found['high']:.3f} | {table['miou'].min():.3f} |"
+    assert line in (tmp_path / "out/MODEL_CARD.md").read_text()
 
 
 def test_without_a_run_the_card_says_what_is_missing(model, tmp_path):
