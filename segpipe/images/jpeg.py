@@ -47,7 +47,7 @@ class JpegHeader:
     exif: bytes  # payload of the first Exif segment, empty where there is none
 
 
-def read_header(data: bytes) -> JpegHeader | None:
+def read_jpeg_header(data: bytes) -> JpegHeader | None:
     """The header of the first picture; None where it is no JPEG, or damaged before the compressed data."""
     frame, restarts, exif = None, False, b""
     for marker, start, stop in _segments(data):

@@ -2,17 +2,21 @@
 
 import logging
 import math
+import zlib
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 
 from segpipe.errors import ImageError
-from segpipe.files.source import check_size, inflate, is_nifti
+from segpipe.files.source import check_size, is_nifti
 from segpipe.images.types import PLAUSIBLE_MM, Decisions, Radiograph
 
 HEADER_BYTES = 540  # of NIfTI-2; NIfTI-1 has 348
 MAX_VOXEL_OFFSET = 2**24
+INPUT_STEP, OUTPUT_STEP = 2**18, 2**22
+MAX_REST = 2**20
+"""What may follow the bytes that are needed, so that the checksum at the end is reached; bombs are left alone."""
 
 
 def read_nifti(data: bytes, invert: bool | None = None) -> Radiograph:
@@ -55,7 +59,7 @@ def load(data: bytes) -> tuple[np.ndarray, Any]:
 
     logging.getLogger("nibabel.global").setLevel(logging.CRITICAL + 1)
     compressed = data.startswith(b"\x1f\x8b")
-    head = bytes(inflate(data, HEADER_BYTES)) if compressed else data[:HEADER_BYTES]
+    head = bytes(_inflate(data, HEADER_BYTES)) if compressed else data[:HEADER_BYTES]
     if not is_nifti(head):
         raise ImageError("is compressed with gzip, but holds no NIfTI; decompress it first")
     kind = nibabel.Nifti1Header if head[0] == 92 or head[3] == 92 else nibabel.Nifti2Header
@@ -66,7 +70,7 @@ def load(data: bytes) -> tuple[np.ndarray, Any]:
         raise
     except Exception:  # nibabel's for each field that it cannot interpret
         raise ImageError("is a NIfTI whose header is damaged or cut off; copy it again") from None
-    content = inflate(data, needed, whole=True) if compressed else data
+    content = _inflate(data, needed, whole=True) if compressed else data
     if len(content) < needed:
         raise ImageError(f"is a NIfTI with {len(content)} of {needed} bytes: it is cut off; copy it again")
     # the first axis runs fastest in the file, so that its lines are the picture's rows
@@ -79,6 +83,41 @@ def load(data: bytes) -> tuple[np.ndarray, Any]:
         values *= slope
         values += inter
     return values.astype(dtype.newbyteorder("=") if values.dtype == dtype else np.float64, copy=False), header
+
+
+def _inflate(data: bytes, limit: int, whole: bool = False) -> bytearray:
+    """The first ``limit`` bytes of a gzip file's content, fewer where there are fewer.
+
+    With ``whole`` reading goes on to the checksum at the end, for MAX_REST bytes (RFC 1952, 2.3.1). Raises
+    ImageError for damage, and with ``whole`` for a file without its end.
+    """
+    content = bytearray()
+    goal = limit + (MAX_REST if whole else 0)
+    stream, pending, at = _gzip_stream(), b"", 0
+    try:
+        while len(content) < goal:
+            if not pending:
+                pending = data[at : at + INPUT_STEP]
+                at += INPUT_STEP
+            if stream.eof:  # a file may be several streams in a row (2.2); what else follows is not read
+                if not pending.startswith(b"\x1f\x8b"):
+                    break
+                stream = _gzip_stream()
+            piece = stream.decompress(pending, min(OUTPUT_STEP, goal - len(content)))
+            if not pending and not piece:
+                break
+            content += piece
+            pending = stream.unused_data if stream.eof else stream.unconsumed_tail
+    except zlib.error:
+        raise ImageError("is a gzip file whose compressed data are damaged; copy it again") from None
+    if whole and not stream.eof and len(content) < goal:
+        raise ImageError("is a gzip file that is cut off; copy it again")
+    del content[limit:]
+    return content
+
+
+def _gzip_stream() -> "zlib._Decompress":
+    return zlib.decompressobj(16 + zlib.MAX_WBITS)
 
 
 def _check_header(header: Any) -> int:

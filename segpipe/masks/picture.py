@@ -9,7 +9,8 @@ import numpy as np
 
 from segpipe.errors import ImageError
 from segpipe.files.source import Format
-from segpipe.images.raster.read import Raster, decode_raster, to_grey
+from segpipe.images.raster.grey import Raster, to_grey
+from segpipe.images.raster.read import decode_raster
 from segpipe.masks.labels import MOST_LABELS, Label, MaskFile, Plane, histogram
 
 MOST_SOFT = 0.3  # of all pixels; radiographs have more, and masks with soft edges hardly a tenth of that

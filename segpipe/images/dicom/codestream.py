@@ -12,7 +12,7 @@ from segpipe.errors import ImageError
 from segpipe.files.source import check_size
 from segpipe.images.dicom.accept import DicomImage, Words
 from segpipe.images.dicom.header import Header, name_of
-from segpipe.images.jpeg import END_OF_IMAGE, JPEG_LS, read_header
+from segpipe.images.jpeg import END_OF_IMAGE, JPEG_LS, read_jpeg_header
 
 Family = Literal["JPEG", "JPEG-LS", "JPEG 2000"]
 
@@ -37,7 +37,7 @@ def parse(frame: bytes) -> Codestream | None:
     """The header of a JPEG, JPEG-LS or JPEG 2000 codestream; None if it is none of these or damaged."""
     if frame.startswith(JPEG_2000_START):
         return _parse_jpeg_2000(frame)
-    jpeg = read_header(frame)
+    jpeg = read_jpeg_header(frame)
     if jpeg is None:
         return None
     family: Family = "JPEG-LS" if jpeg.frame == JPEG_LS else "JPEG"

@@ -21,7 +21,7 @@ from segpipe.errors import ImageError
 from segpipe.images.dicom.accept import DicomImage, Words
 from segpipe.images.dicom.codestream import JPEG_2000_START, Codestream, Family, check_codestream, to_words
 from segpipe.images.dicom.header import NOT_STATED, Header, name_of
-from segpipe.images.jpeg import check_scans, decode_grey, read_header
+from segpipe.images.jpeg import check_scans, decode_grey, read_jpeg_header
 
 ITEM, DELIMITER = b"\xfe\xff\0\xe0", b"\xfe\xff\xdd\xe0"
 STARTS = (b"\xff\xd8\xff", JPEG_2000_START)  # of a JPEG, JPEG-LS or JPEG 2000 codestream
@@ -42,13 +42,11 @@ Decoder = Callable[[bytes], np.ndarray]
 class Decoded:
     """Stored words, bits unmasked, uint8 or uint16 as Bits Allocated says; ``scale`` is 1, or 2, 4 or 8.
 
-    ``words`` has the shape of the picture, or that divided by ``scale`` and rounded up. ``frame`` is the number of
-    the frame from 1, None where there is only one.
+    ``words`` has the shape of the picture, or that divided by ``scale`` and rounded up.
     """
 
     words: np.ndarray
     scale: int = 1
-    frame: int | None = None
 
 
 def decode(header: Header, image: DicomImage, index: int, target: tuple[int, int] | None = None) -> Decoded:
@@ -57,24 +55,22 @@ def decode(header: Header, image: DicomImage, index: int, target: tuple[int, int
     Raises ImageError for other transfer syntaxes than those of single pictures, data that end too early and
     codestreams that contradict the header.
     """
-    number = index + 1 if image.frames > 1 else None
-    if header.transfer_syntax in NATIVE:
-        return Decoded(_at_high_bit(header, _native(header, image, index), image.words), frame=number)
-    if header.transfer_syntax not in (*CODECS, uid.RLELossless):
+    syntax = header.transfer_syntax
+    if syntax in NATIVE:
+        return Decoded(_at_high_bit(header, _native(header, image, index), image.words))
+    if syntax not in (*CODECS, uid.RLELossless):
         raise ImageError(
-            f"has the transfer syntax {name_of(header.transfer_syntax)}, which is not one of single pictures that can "
-            "be decoded; convert it to Explicit VR Little Endian"
+            f"has the transfer syntax {name_of(syntax)}, which is not one of single pictures that can be decoded; "
+            "convert it to Explicit VR Little Endian"
         )
     frame = encapsulated_frame(header, index, image.frames)
-    if header.transfer_syntax == uid.RLELossless:
+    if syntax == uid.RLELossless:
         words = _attempt(header, lambda: rle(frame, image.rows, image.columns, image.words.allocated))
-        return Decoded(_at_high_bit(header, words, image.words), frame=number)
-    return _decode_codestream(header, image, frame, number, target)
+        return Decoded(_at_high_bit(header, words, image.words))
+    return _decode_codestream(header, image, frame, target)
 
 
-def _decode_codestream(
-    header: Header, image: DicomImage, frame: bytes, number: int | None, target: tuple[int, int] | None
-) -> Decoded:
+def _decode_codestream(header: Header, image: DicomImage, frame: bytes, target: tuple[int, int] | None) -> Decoded:
     family, decoder = CODECS[header.transfer_syntax]
     if family == "JPEG 2000":
         frame = _without_boxes(header, frame)
@@ -85,7 +81,7 @@ def _decode_codestream(
         if levels:
             header.note("lower_resolution_unreadable")
         levels, values = 0, _decode(header, frame, codestream, decoder)
-    return Decoded(to_words(values, codestream, image.words), 2**levels, number)
+    return Decoded(to_words(values, codestream, image.words), 2**levels)
 
 
 def _decode(header: Header, frame: bytes, codestream: Codestream, decoder: Decoder) -> np.ndarray:
@@ -264,7 +260,7 @@ def _without_boxes(header: Header, frame: bytes) -> bytes:
 
 def jpeg(frame: bytes) -> np.ndarray:
     """Every JPEG process, 2 to 16 bits, by libjpeg-turbo."""
-    header = read_header(frame)
+    header = read_jpeg_header(frame)
     if header is None or check_scans(frame, header):
         raise ValueError("header")
     return decode_grey(frame, header)

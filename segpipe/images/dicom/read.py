@@ -11,7 +11,7 @@ from segpipe.errors import ImageError
 from segpipe.images.dicom.accept import DicomImage, check
 from segpipe.images.dicom.greys import Greys, apply_modality_lut, apply_voi, padding_words
 from segpipe.images.dicom.header import Header, read_header
-from segpipe.images.dicom.pixels import Decoded, choose_frame, decode
+from segpipe.images.dicom.pixels import choose_frame, decode
 from segpipe.images.dicom.spacing import find_spacing
 from segpipe.images.types import Decisions, Radiograph, Target, look_up
 
@@ -30,7 +30,9 @@ def read_dicom(data: bytes, policy: Dicom, invert: bool | None = None, target: T
     image = check(header, data)
     stored = image.words.values()
     padding = padding_words(header, stored, image.words.signed)
-    decoded = _decode(header, image, policy, target if padding is None else None)
+    index = choose_frame(image.frames, policy.frame)
+    reducible = padding is None and policy.j2k_resolution == "auto"  # padding would be mixed with the picture
+    decoded = decode(header, image, index, target((image.rows, image.columns)) if target and reducible else None)
     words = decoded.words
     unused = words.dtype.type(image.words.unused_mask)
     if unused and not image.words.signed and np.bitwise_or.reduce(words, axis=None) & unused:
@@ -50,20 +52,10 @@ def read_dicom(data: bytes, policy: Dicom, invert: bool | None = None, target: T
         pixels=pixels,
         value_range=value_range,
         display_range=value_range if _is_final(voi, policy) else None,
-        decisions=_decisions(header, image, decoded, modality, voi, (inverted, invert_source), spacing),
+        decisions=_decisions(header, image, index, decoded.scale, modality, voi, (inverted, invert_source), spacing),
         shape=(image.rows, image.columns),
         patient_id=header.patient_id,
     )
-
-
-def _decode(header: Header, image: DicomImage, policy: Dicom, target: Target | None) -> Decoded:
-    """The frame that the policy names, at the resolution that it allows.
-
-    Without ``target`` at its own: a lower resolution would mix padding with the image.
-    """
-    index = choose_frame(image.frames, policy.frame)
-    smaller = target is not None and policy.j2k_resolution == "auto"
-    return decode(header, image, index, target((image.rows, image.columns)) if target and smaller else None)
 
 
 def polarity(header: Header, invert: bool | None) -> tuple[bool, str]:
@@ -130,7 +122,8 @@ def _darken(pixels: np.ndarray, padding: np.ndarray, header: Header, darkest: fl
 def _decisions(
     header: Header,
     image: DicomImage,
-    decoded: Decoded,
+    index: int,
+    decoded_at: int,
     modality: Greys,
     voi: Greys | None,
     polarity_: tuple[bool, str],
@@ -144,8 +137,8 @@ def _decisions(
         photometric_interpretation=image.photometric,
         modality_lut=modality.source,
         voi=voi.source if voi else "none",
-        frame=decoded.frame,
-        decoded_at=decoded.scale,
+        frame=index + 1 if image.frames > 1 else None,
+        decoded_at=decoded_at,
         burned_in_annotation=_yes_or_no(header, "BurnedInAnnotation"),
         recognizable_visual_features=_yes_or_no(header, "RecognizableVisualFeatures"),
         inverted=polarity_[0],

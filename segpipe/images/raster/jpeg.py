@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import simplejpeg
+from PIL import Image
 
 from segpipe.errors import ImageError
 from segpipe.files.source import check_size
-from segpipe.images.jpeg import LOSSLESS, PROGRESSIVE, JpegHeader, check_scans, decode_grey, read_header
+from segpipe.images.jpeg import LOSSLESS, PROGRESSIVE, JpegHeader, check_scans, decode_grey, read_jpeg_header
 from segpipe.images.raster.grey import Raster
 from segpipe.images.types import Target
 
@@ -36,7 +37,7 @@ def decode_jpeg(data: bytes, target: Target | None = None) -> Raster:
     for damage that the decoder sees, and for printing colours. A changed bit inside the compressed data is mostly
     a valid picture, so it cannot be seen.
     """
-    header = read_header(data)
+    header = read_jpeg_header(data)
     if header is None:
         raise ImageError(DAMAGED if b"\xff\xd9" in data else CUT_OFF)
     colour = _check(data, header)
@@ -105,8 +106,6 @@ def _orientation(exif: bytes) -> int:
     """EXIF orientation 1..8; 1 where EXIF is absent or damaged."""
     if not exif:
         return 1
-    from PIL import Image
-
     tags = Image.Exif()
     try:
         tags.load(exif)

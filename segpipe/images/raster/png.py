@@ -1,10 +1,13 @@
-"""PNG: a strict reading of the chunks, then libpng for the pixels."""
+"""PNG: a strict reading of the chunks, then libpng for the pixels.
+
+libpng accepts or warns about damage in chunks that do not matter to it; checking every CRC here costs a quarter of a
+millisecond for a 1024 x 1024 picture. Only the chunks that decide pixels are handed on, so that gamma, profiles, text
+and animation neither change values nor expand in memory. Clauses are those of the PNG specification (ISO/IEC 15948).
+"""
 
 import struct
 import zlib
 from dataclasses import dataclass
-from io import BytesIO
-from typing import Any
 
 import cv2
 import imagecodecs
@@ -14,51 +17,8 @@ from segpipe.errors import ImageError
 from segpipe.files.source import check_size
 from segpipe.images.raster.grey import Raster, meaningful
 
-# PNG pixels inflated by libdeflate, which takes half of zlib's time; libpng undoes the filters as before.
-#
-# The inflated bytes are handed to libpng in a zlib stream of stored blocks (RFC 1951, 3.2.4), which it copies. So it
-# sees the very bytes that it would have inflated itself.
-
-LARGEST_BLOCK = 65535
-HEADER = b"\x78\x01"  # of a zlib stream: RFC 1950, 2.2
-
-
-def crc32(data: Any) -> int:
-    """The checksum of a chunk, by zlib-ng in a twentieth of zlib's time where imagecodecs has it."""
-    try:
-        return int(imagecodecs.zlibng_crc32(data))
-    except ImportError:
-        return zlib.crc32(data)
-
-
-def stored_again(idat: bytes, size: int) -> bytes | None:
-    """An IDAT chunk of stored blocks for a zlib stream that inflates to just ``size`` bytes; None for any other."""
-    try:
-        plain = imagecodecs.deflate_decode(idat, raw=False, out=size)
-    except Exception:  # damaged, or longer than it should be: for libpng to judge
-        return None
-    if len(plain) != size:
-        return None
-    view = memoryview(plain)
-    parts: list[bytes | memoryview] = [b"IDAT", HEADER]
-    for start in range(0, size, LARGEST_BLOCK):
-        block = view[start : start + LARGEST_BLOCK]
-        parts += [struct.pack("<BHH", start + LARGEST_BLOCK >= size, len(block), len(block) ^ 0xFFFF), block]
-    content = b"".join([*parts, idat[-4:]])  # the checksum of the plain bytes stays what it was
-    return struct.pack(">I", len(content) - 4) + content + struct.pack(">I", crc32(content))
-
-
-# PNG: an own, strict reading of the chunks, then libpng for the pixels.
-#
-# libpng would accept or warn about damage in chunks that do not matter to them; checking
-# every CRC here costs 0.1 ms for a 1024 x 1024 picture. Only the chunks that decide pixels are handed on,
-# so that gamma, profiles, text and animation neither change values nor expand in memory.
-# Clauses are those of the PNG specification (ISO/IEC 15948).
-
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_EXCESS = 2**20
-MAX_INFLATED = 2**26
-"""Largest picture whose inflated bytes are kept beside its pixels, several times over."""
 MAX_CHUNKS = 100_000
 GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
 DEPTHS = {
@@ -80,15 +40,44 @@ class Png:
     columns: int
     depth: int
     colour: int
+    interlaced: int  # 0 or 1
     chunks: dict[bytes, list[memoryview]]  # type -> whole chunks (length, type, payload, CRC)
 
     def payload(self, kind: bytes) -> bytes:
         """The payload of the first chunk of this kind; empty where there is none."""
         return bytes(self.chunks[kind][0][8:-4]) if kind in self.chunks else b""
 
-    def with_chunks(self, *kinds: bytes) -> bytes:
-        """A PNG file of these chunks only."""
-        return SIGNATURE + b"".join(chunk for kind in kinds for chunk in self.chunks.get(kind, ()))
+
+def decode_png(data: bytes) -> Raster:
+    """Decode a PNG; raises ImageError for damaged and animated ones."""
+    png = parse(data)
+    colour = COLOUR_NAMES[png.colour]
+    if png.colour == PALETTE:
+        colours, entry_alpha = _palette(png)
+        check_size(png.rows, png.columns, 2 if entry_alpha is None else 3)  # indices, alpha, grey
+        indices = _indices(png)
+        alpha, notes = meaningful(None if entry_alpha is None else cv2.LUT(indices, entry_alpha))
+        return Raster(indices, 8, colour, colours, alpha, notes)
+    samples = _samples(png, png.colour)
+    alpha = None
+    if png.colour in (GREY_ALPHA, RGB_ALPHA):
+        samples, alpha = samples[..., :-1], samples[..., -1]
+        samples = samples[..., 0] if samples.shape[2] == 1 else samples
+    key = _transparent_colour(png)
+    if key is not None:
+        alpha = _keyed_alpha(samples, key)
+    alpha, notes = meaningful(alpha)
+    return Raster(samples, png.depth, colour, None, alpha, notes)
+
+
+def _keyed_alpha(samples: np.ndarray, key: list[int]) -> np.ndarray:
+    """Zero where a pixel has the one transparent colour, full scale elsewhere."""
+    clear = np.ones(samples.shape[:2], bool)
+    for channel, value in zip(np.atleast_3d(samples).transpose(2, 0, 1), key, strict=True):
+        clear &= channel == value
+    alpha = np.full(clear.shape, np.iinfo(samples.dtype).max, samples.dtype)
+    alpha[clear] = 0
+    return alpha
 
 
 def parse(data: bytes) -> Png:
@@ -99,13 +88,13 @@ def parse(data: bytes) -> Png:
     header = chunks[b"IHDR"][0][8:-4]
     if len(header) != 13:
         raise ImageError("is a PNG with a damaged header; copy or export it again")
-    columns, rows, depth, colour, compression, filtering, interlace = struct.unpack(">IIBBBBB", header)
-    if depth not in DEPTHS.get(colour, ()) or compression or filtering or interlace > 1:
+    columns, rows, depth, colour, compression, filtering, interlaced = struct.unpack(">IIBBBBB", header)
+    if depth not in DEPTHS.get(colour, ()) or compression or filtering or interlaced > 1:
         raise ImageError(
             f"is a PNG with an impossible header (colour type {colour} with {depth} bits); export it again"
         )
     check_size(rows, columns, CHANNELS[colour] * (2 if depth == 16 else 1))
-    png = Png(rows, columns, depth, colour, chunks)
+    png = Png(rows, columns, depth, colour, interlaced, chunks)
     frames = png.payload(b"acTL")[:4]
     if len(frames) == 4 and int.from_bytes(frames, "big") > 1:
         raise ImageError("is an animated PNG; export the one picture that is meant")
@@ -126,26 +115,25 @@ def _chunks(data: bytes) -> dict[bytes, list[memoryview]]:
         if len(chunk) < 12 or len(chunk) != length + 12:
             raise ImageError("is a PNG that ends too early, as an interrupted copy does; copy it again")
         kind = bytes(chunk[4:8])
-        if crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
+        if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
             raise ImageError("is a PNG with a wrong checksum, so its content has changed; copy it again")
         found.setdefault(kind, []).append(chunk)
         at += length + 12
     return found
 
 
-def decode_samples(png: Png) -> np.ndarray:
-    """Decode everything but palettes.
+def _samples(png: Png, colour: int) -> np.ndarray:
+    """Decode as a picture of this colour type, which must not be a palette.
 
     Returns uint8 or uint16 of shape (rows, columns), or (rows, columns, 2 to 4): grey or R, G, B, then alpha.
     Depths below 8 are scaled to 0..255 (clause 13.12).
     """
-    file = _inflated(png)
-    if file is None:
-        _refuse_excess(png)
-        file = png.with_chunks(b"IHDR", b"IDAT", b"IEND")
-    shape = (png.rows, png.columns) + ((CHANNELS[png.colour],) if png.colour != GREY else ())
+    _refuse_excess(png)
+    header = struct.pack(">IIBBBBB", png.columns, png.rows, png.depth, colour, 0, 0, png.interlaced)
+    file: list[bytes | memoryview] = [SIGNATURE, _chunk(b"IHDR", header), *png.chunks[b"IDAT"], *png.chunks[b"IEND"]]
+    shape = (png.rows, png.columns) + ((CHANNELS[colour],) if colour != GREY else ())
     try:
-        samples: np.ndarray = imagecodecs.png_decode(file)
+        samples: np.ndarray = imagecodecs.png_decode(b"".join(file))
     except (imagecodecs.PngError, ValueError):
         samples = np.empty(0)
     if samples.shape != shape:
@@ -153,23 +141,13 @@ def decode_samples(png: Png) -> np.ndarray:
     return samples
 
 
-def _inflated(png: Png) -> bytes | None:
-    """The same picture inflated; None if it is interlaced, large, or its stream is not just the size of the pixels."""
-    row = (png.columns * CHANNELS[png.colour] * png.depth + 7) // 8 + 1  # the byte names the row's filter
-    if png.payload(b"IHDR")[12] or png.rows * row > MAX_INFLATED:
-        return None
-    idat = stored_again(b"".join(chunk[8:-4] for chunk in png.chunks[b"IDAT"]), png.rows * row)
-    return idat and b"".join([SIGNATURE, png.chunks[b"IHDR"][0], idat, png.chunks[b"IEND"][0]])
+def _chunk(kind: bytes, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
 
 
-def decode_indices(png: Png) -> np.ndarray:
-    """Decode a palette PNG to its indices, uint8 of shape (rows, columns)."""
-    from PIL import Image
-
-    _refuse_excess(png)
-    with Image.open(BytesIO(png.with_chunks(b"IHDR", b"PLTE", b"IDAT", b"IEND")), formats=("PNG",)) as image:
-        indices: np.ndarray = np.array(image, np.uint8)
-    return indices
+def _indices(png: Png) -> np.ndarray:
+    """The indices of a palette PNG, uint8 of shape (rows, columns): coded as greys of the same depth are."""
+    return _samples(png, GREY) // np.uint8(255 // (2**png.depth - 1))
 
 
 def _refuse_excess(png: Png) -> None:
@@ -196,7 +174,7 @@ def _refuse_excess(png: Png) -> None:
         raise ImageError("is a PNG whose compressed data hold far more than its pixels; export it again")
 
 
-def palette(png: Png) -> tuple[np.ndarray, np.ndarray | None]:
+def _palette(png: Png) -> tuple[np.ndarray, np.ndarray | None]:
     """The palette as (256, 3) uint8 in R, G, B order, and the alpha of each entry, (256,) uint8 or None.
 
     Indices beyond the palette, an error by clause 11.2.3, are black.
@@ -214,46 +192,11 @@ def palette(png: Png) -> tuple[np.ndarray, np.ndarray | None]:
     return colours, alpha
 
 
-def transparent_colour(png: Png) -> list[int] | None:
-    """The one transparent grey or R, G, B of a tRNS chunk, in the scale of :func:`decode_samples`."""
+def _transparent_colour(png: Png) -> list[int] | None:
+    """The one transparent grey or R, G, B of a tRNS chunk, in the scale of :func:`_samples`."""
     key = png.payload(b"tRNS")
     size = {GREY: 2, RGB: 6}.get(png.colour)
     if size is None or len(key) != size:
         return None
     scale = 255 // (2**png.depth - 1) if png.depth < 8 else 1
     return [int.from_bytes(key[i : i + 2], "big") * scale for i in range(0, size, 2)]
-
-
-# From a PNG's parts to samples, palette and alpha.
-
-
-def decode_png(data: bytes) -> Raster:
-    """Decode a PNG; raises ImageError for damaged and animated ones."""
-    png = parse(data)
-    colour = COLOUR_NAMES[png.colour]
-    if png.colour == PALETTE:
-        colours, entry_alpha = palette(png)
-        check_size(png.rows, png.columns, 2 if entry_alpha is None else 3)  # indices, alpha, grey
-        indices = decode_indices(png)
-        alpha, notes = meaningful(None if entry_alpha is None else cv2.LUT(indices, entry_alpha))
-        return Raster(indices, 8, colour, colours, alpha, notes)
-    samples = decode_samples(png)
-    alpha = None
-    if png.colour in (GREY_ALPHA, RGB_ALPHA):
-        samples, alpha = samples[..., :-1], samples[..., -1]
-        samples = samples[..., 0] if samples.shape[2] == 1 else samples
-    key = transparent_colour(png)
-    if key is not None:
-        alpha = _keyed_alpha(samples, key)
-    alpha, notes = meaningful(alpha)
-    return Raster(samples, png.depth, colour, None, alpha, notes)
-
-
-def _keyed_alpha(samples: np.ndarray, key: list[int]) -> np.ndarray:
-    """Zero where a pixel has the one transparent colour, full scale elsewhere."""
-    clear = np.ones(samples.shape[:2], bool)
-    for channel, value in zip(np.atleast_3d(samples).transpose(2, 0, 1), key, strict=True):
-        clear &= channel == value
-    alpha = np.full(clear.shape, np.iinfo(samples.dtype).max, samples.dtype)
-    alpha[clear] = 0
-    return alpha

@@ -1,4 +1,4 @@
-"""PNG, JPEG, TIFF, BMP and GIF as radiographs; the last two are small enough to be read here."""
+"""PNG, JPEG, TIFF, BMP and GIF as radiographs; the last two are small enough to be read here, by Pillow."""
 
 from io import BytesIO
 
@@ -9,9 +9,51 @@ from segpipe.config import Raster as Policy
 from segpipe.errors import ImageError
 from segpipe.files.source import Format, check_size
 from segpipe.images.raster.grey import Raster, meaningful, to_grey
+from segpipe.images.raster.jpeg import decode_jpeg
+from segpipe.images.raster.png import decode_png
+from segpipe.images.raster.tiff import decode_tiff
 from segpipe.images.types import Decisions, Radiograph, Target
 
-# BMP and GIF to samples, by Pillow.
+
+def read_raster(
+    data: bytes,
+    format_: Format,
+    policy: Policy,
+    invert: bool | None = None,
+    target: Target | None = None,
+) -> Radiograph:
+    """Decode a raster to a grey :class:`Radiograph`; its spacing is unknown, for resolutions are for printers.
+
+    Raises ImageError for damaged, animated and floating-point files, and for several pages where
+    ``policy.page`` chooses none. ``target`` matters to JPEGs only, where ``policy.jpeg_resolution`` is auto.
+    """
+    raster = decode_raster(data, format_, policy.page, target if policy.jpeg_resolution == "auto" else None)
+    pixels, notes = to_grey(raster)
+    pixels = np.ascontiguousarray(pixels)
+    if invert:
+        pixels = np.subtract(pixels.dtype.type(raster.maximum), pixels, out=pixels if pixels.flags.writeable else None)
+    decisions = Decisions(
+        format=format_,
+        bits_stored=raster.bits,
+        photometric_interpretation=raster.colour,
+        frame=raster.page,
+        decoded_at=raster.decoded_at,
+        inverted=bool(invert),
+        invert_source="none" if invert is None else "sheet",
+        notes=raster.notes + notes,
+    )
+    return Radiograph(pixels, (0.0, float(raster.maximum)), None, decisions, raster.shape)
+
+
+def decode_raster(data: bytes, format_: Format, page: int | None = None, target: Target | None = None) -> Raster:
+    """Decode to :class:`Raster`; raises ImageError, or whatever the decoder raises for damage."""
+    if format_ == "PNG":
+        return decode_png(data)
+    if format_ == "JPEG":
+        return decode_jpeg(data, target)
+    if format_ == "TIFF":
+        return decode_tiff(data, page)
+    return decode_with_pillow(data, format_)
 
 
 def decode_with_pillow(data: bytes, format_: Format) -> Raster:
@@ -67,57 +109,3 @@ def _with_palette(image: Image.Image) -> Raster:
         alpha = np.where(indices == clear, np.uint8(0), np.uint8(255))
     alpha, notes = meaningful(alpha)
     return Raster(indices, 8, "palette", palette, alpha, notes)
-
-
-# PNG, JPEG, TIFF, BMP and GIF as radiographs.
-
-__all__ = ["Raster", "decode_raster", "read_raster", "to_grey"]
-
-
-def read_raster(
-    data: bytes,
-    format_: Format,
-    policy: Policy | None = None,
-    invert: bool | None = None,
-    target: Target | None = None,
-) -> Radiograph:
-    """Decode a raster to a grey :class:`Radiograph`; its spacing is unknown, for resolutions are for printers.
-
-    Raises ImageError for damaged, animated and floating-point files, and for several pages where
-    ``policy.page`` chooses none. ``target`` matters to JPEGs only, where ``policy.jpeg_resolution`` is auto.
-    """
-    policy = policy or Policy()
-    raster = decode_raster(data, format_, policy.page, target if policy.jpeg_resolution == "auto" else None)
-    pixels, notes = to_grey(raster)
-    pixels = np.ascontiguousarray(pixels)
-    if invert:
-        pixels = np.subtract(pixels.dtype.type(raster.maximum), pixels, out=pixels if pixels.flags.writeable else None)
-    decisions = Decisions(
-        format=format_,
-        bits_stored=raster.bits,
-        photometric_interpretation=raster.colour,
-        frame=raster.page,
-        decoded_at=raster.decoded_at,
-        inverted=bool(invert),
-        invert_source="none" if invert is None else "sheet",
-        notes=raster.notes + notes,
-    )
-    return Radiograph(pixels, (0.0, float(raster.maximum)), None, decisions, raster.shape)
-
-
-def decode_raster(data: bytes, format_: Format, page: int | None = None, target: Target | None = None) -> Raster:
-    """Decode to :class:`Raster`; raises ImageError, or whatever the decoder raises for damage."""
-    if format_ == "PNG":
-        from segpipe.images.raster.png import decode_png
-
-        return decode_png(data)
-    if format_ == "JPEG":
-        from segpipe.images.raster.jpeg import decode_jpeg
-
-        return decode_jpeg(data, target)
-    if format_ == "TIFF":
-        from segpipe.images.raster.tiff import decode_tiff
-
-        return decode_tiff(data, page)
-
-    return decode_with_pillow(data, format_)

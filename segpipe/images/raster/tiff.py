@@ -15,7 +15,7 @@ import numpy as np
 
 from segpipe.errors import ImageError
 from segpipe.files.source import MAX_DECODED_BYTES, check_size
-from segpipe.images.jpeg import check_scans, decode_grey, read_header
+from segpipe.images.jpeg import check_scans, decode_grey, read_jpeg_header
 from segpipe.images.raster.grey import Raster, meaningful
 from segpipe.images.raster.jpeg import UPRIGHT
 
@@ -56,6 +56,29 @@ class Page:
     def is_auxiliary(self) -> bool:
         """Whether this is a thumbnail or a transparency mask of another page."""
         return bool(self.get(NEW_SUBFILE_TYPE, 0) & (REDUCED | TRANSPARENCY_MASK))
+
+
+def decode_tiff(data: bytes, page: int | None = None) -> Raster:
+    """Decode a TIFF's page, counted from 1; None means the only one.
+
+    Raises ImageError for damage, for a choice that is missing or impossible, and for values whose black and
+    white nobody declares (floating point, signed, 32 bits).
+    """
+    pages = read_pages(data)
+    if not pages:
+        raise ImageError(DAMAGED)
+    if page is None and len(pages) > 1:
+        raise ImageError(
+            f"is a TIFF with several pages ({len(pages)}); choose one of an image's with raster.page, "
+            "or export the one picture that is meant"
+        )
+    if page is not None and page > len(pages):
+        raise ImageError(f"is a TIFF with {len(pages)} pages, and raster.page asks for page {page}")
+    chosen = pages[(page or 1) - 1]
+    places = _check(chosen, len(data))
+    if is_damaged(data, chosen, places):
+        raise ImageError(CUT_OFF)
+    return _described(_decode(data, chosen), chosen, page if len(pages) > 1 else None)
 
 
 def read_pages(data: bytes) -> list[Page]:
@@ -105,77 +128,6 @@ def _directory(data: bytes, at: int, order: str, big: bool) -> tuple[dict[int, n
     return tags, following
 
 
-def is_damaged(data: bytes, page: Page, places: Iterable[tuple[int, int]]) -> bool:
-    """Whether a strip or tile, at ``places`` (offset, length), has damage that libtiff passes over.
-
-    Of JPEG it fills up what is missing with grey, and of deflate it stops when it has its bytes, before the checksum.
-    """
-    compression = page.get(COMPRESSION, 1)
-    try:
-        if compression == JPEG:
-            tables = page.tags.get(JPEG_TABLES, np.empty(0, np.uint8)).tobytes()
-            return any(_is_damaged_jpeg(data[start : start + length], tables) for start, length in places)
-        if compression in DEFLATE:
-            _inflate(data, places)
-    except zlib.error:
-        return True
-    return False
-
-
-def _is_damaged_jpeg(strip: bytes, tables: bytes) -> bool:
-    """Whether a picture that is coded with ``tables``, a JPEG stream without picture, does not decode."""
-    whole = tables[:-2] + strip[2:] if tables else strip
-    header = read_header(whole)
-    if header is None or header.end < 0 or check_scans(whole, header):
-        return True
-    check_size(header.rows, header.columns, header.components)
-    if header.components not in (1, 3):  # libtiff decodes these, but not to grey
-        return False
-    try:
-        decode_grey(whole, header)
-    except Exception:
-        return True
-    return False
-
-
-def _inflate(data: bytes, places: Iterable[tuple[int, int]]) -> None:
-    """Inflate up to the checksums (RFC 1950), but no more than a picture may have, for bombs go on for ever.
-
-    Raises zlib.error for damage and for a stream that does not reach its end.
-    """
-    left = MAX_DECODED_BYTES
-    for start, length in places:
-        stream, pending = zlib.decompressobj(), data[start : start + length]
-        while pending and left > 0:
-            left -= len(stream.decompress(pending, STEP))
-            pending = stream.unconsumed_tail
-        if not stream.eof and left > 0:
-            raise zlib.error
-
-
-def decode_tiff(data: bytes, page: int | None = None) -> Raster:
-    """Decode a TIFF's page, counted from 1; None means the only one.
-
-    Raises ImageError for damage, for a choice that is missing or impossible, and for values whose black and
-    white nobody declares (floating point, signed, 32 bits).
-    """
-    pages = read_pages(data)
-    if not pages:
-        raise ImageError(DAMAGED)
-    if page is None and len(pages) > 1:
-        raise ImageError(
-            f"is a TIFF with several pages ({len(pages)}); choose one of an image's with raster.page, "
-            "or export the one picture that is meant"
-        )
-    if page is not None and page > len(pages):
-        raise ImageError(f"is a TIFF with {len(pages)} pages, and raster.page asks for page {page}")
-    chosen = pages[(page or 1) - 1]
-    places = _check(chosen, len(data))
-    if is_damaged(data, chosen, places):
-        raise ImageError(CUT_OFF)
-    return _described(_decode(data, chosen), chosen, page if len(pages) > 1 else None)
-
-
 def _check(page: Page, length: int) -> list[tuple[int, int]]:
     """Refuse what is not read, and sizes and places of pixels that cannot be; return the places."""
     bits = np.unique(page.tags.get(BITS, np.array([1])))
@@ -218,6 +170,54 @@ def _check_places(page: Page, rows: int, columns: int, planes: int, length: int)
     if (offsets.astype(np.float64) + sizes).max() > length:
         raise ImageError("is a TIFF that ends too early, as an interrupted copy does; copy it again")
     return list(zip(offsets.tolist(), sizes.tolist(), strict=True))
+
+
+def is_damaged(data: bytes, page: Page, places: Iterable[tuple[int, int]]) -> bool:
+    """Whether a strip or tile, at ``places`` (offset, length), has damage that libtiff passes over.
+
+    Of JPEG it fills up what is missing with grey, and of deflate it stops when it has its bytes, before the checksum.
+    """
+    compression = page.get(COMPRESSION, 1)
+    try:
+        if compression == JPEG:
+            tables = page.tags.get(JPEG_TABLES, np.empty(0, np.uint8)).tobytes()
+            return any(_is_damaged_jpeg(data[start : start + length], tables) for start, length in places)
+        if compression in DEFLATE:
+            _inflate(data, places)
+    except zlib.error:
+        return True
+    return False
+
+
+def _is_damaged_jpeg(strip: bytes, tables: bytes) -> bool:
+    """Whether a picture that is coded with ``tables``, a JPEG stream without picture, does not decode."""
+    whole = tables[:-2] + strip[2:] if tables else strip
+    header = read_jpeg_header(whole)
+    if header is None or header.end < 0 or check_scans(whole, header):
+        return True
+    check_size(header.rows, header.columns, header.components)
+    if header.components not in (1, 3):  # libtiff decodes these, but not to grey
+        return False
+    try:
+        decode_grey(whole, header)
+    except Exception:
+        return True
+    return False
+
+
+def _inflate(data: bytes, places: Iterable[tuple[int, int]]) -> None:
+    """Inflate up to the checksums (RFC 1950), but no more than a picture may have, for bombs go on for ever.
+
+    Raises zlib.error for damage and for a stream that does not reach its end.
+    """
+    left = MAX_DECODED_BYTES
+    for start, length in places:
+        stream, pending = zlib.decompressobj(), data[start : start + length]
+        while pending and left > 0:
+            left -= len(stream.decompress(pending, STEP))
+            pending = stream.unconsumed_tail
+        if not stream.eof and left > 0:
+            raise zlib.error
 
 
 def _decode(data: bytes, page: Page) -> np.ndarray:

@@ -96,9 +96,7 @@ def test_a_given_model_knows_the_pictures_it_was_trained_on(prepared, models, tm
     assert not predict(prepared, models, tmp_path / "run")["seen"].any(), "models of a run predict what they never saw"
 
 
-def test_patients_that_a_model_of_the_run_knows_through_model_init_are_not_scored(
-    prepared, models, tmp_path, caplog
-):
+def test_patients_that_a_model_of_the_run_knows_through_model_init_are_not_scored(prepared, models, tmp_path, caplog):
     table = pd.read_parquet(prepared / "dataset.parquet")
     tested = table[(table["shard"] == "0000") & (table["fold"] == "0")]["image_id"].tolist()
     init = tmp_path / "init"

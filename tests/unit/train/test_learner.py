@@ -64,7 +64,9 @@ def test_a_state_holds_all_that_the_next_steps_depend_on(optimizer, tmp_path):
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_the_encoder_stays_still_in_the_first_epochs_and_moves_then(optimizer):
-    wanted = stage("train", optimizer=optimizer)  # the config wants model.init with it, whose weights do not matter here
+    wanted = stage(
+        "train", optimizer=optimizer
+    )  # the config wants model.init with it, whose weights do not matter here
     made = Learner(
         wanted.model_copy(update={"train": wanted.train.model_copy(update={"freeze_encoder_epochs": 1})}), 1, CPU
     )
