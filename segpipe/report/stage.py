@@ -100,8 +100,8 @@ def run_summary(
 
 
 SEEN = (
-    "a model that predicts it was trained on this patient's pictures (as model.weights, or through model.init), so that "
-    "its score would say nothing"
+    "a model that predicts it was trained on this patient's pictures (as model.weights, or through model.init), so "
+    "that its score would say nothing"
 )
 
 
