@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 
 from segpipe.config.stages import PreprocessStage
@@ -33,6 +34,7 @@ class Reading:
 
 def image_reader(stage: PreprocessStage) -> Callable[[Sample], Reading]:
     """The function that a worker applies to every sample."""
+    cv2.setNumThreads(1)  # each worker has a core
     prepare = preprocessing(stage.classes, stage.missing_mask, stage.preprocess, stage.dicom, stage.root, stage.raster)
     salt, settings = read_salt(stage.patient_salt_file), settings_hash(stage)
 

@@ -106,6 +106,33 @@ def test_any_number_of_reading_processes_writes_the_same_bytes(root):
     assert stores[0] == stores[1] == stores[2]
 
 
+LOADED = """
+import sys
+from pathlib import Path
+from segpipe.config.stages import PreprocessStage, load_stage
+from segpipe.preprocess.read import image_reader
+from segpipe.preprocess.stage import preprocess_shard
+from segpipe.samples.shards import read_table
+config, table, output = map(Path, sys.argv[1:])
+stage = load_stage(config, PreprocessStage)
+assert all(image_reader(stage)(sample).image is not None for sample in read_table(table))
+tables = {"pandas", "pyarrow"} & set(sys.modules)
+preprocess_shard(stage, table, output)
+print(*sorted(tables | {"torch", "monai"} & set(sys.modules)))
+"""
+
+
+def test_reading_needs_neither_torch_nor_monai_nor_tables(root, tmp_path):
+    (root / "c.dcm").write_bytes(dicom_file(asymmetric(), 8))
+    settings = config(root)
+    scan(settings)
+    files = settings.folder / "config/preprocess.json", settings.folder / "samples/0000.csv", tmp_path / "store"
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *map(str, files)], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert done.stdout.split() == []
+
+
 def test_a_wrong_transform_in_the_config_is_the_configs_error(root, tmp_path):
     settings = config(root)
     transforms = [{"name": "RandFlipd", "keys": "image"}]
