@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from segpipe.audit.clean import find_unused, freed, listing, remove, remove_all, size
-from segpipe.commands import app
+from segpipe.cli import app
 from segpipe.errors import InputError
 from segpipe.preprocess.reuse import kept_as, list_kept
 from segpipe.samples.scan import scan

@@ -11,7 +11,7 @@ from segpipe.audit import provenance as surroundings
 from segpipe.audit import reproduce as again
 from segpipe.audit.record import write_provenance
 from segpipe.audit.reproduce import compare_runs, config_again, prepare, run_again
-from segpipe.commands import app
+from segpipe.cli import app
 from segpipe.errors import ConfigError, DifferenceError, InputError
 from tests.unit.finished import make_run
 

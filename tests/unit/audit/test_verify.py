@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from segpipe.audit.verify.command import verify_config
-from segpipe.audit.verify.finding import KINDS
-from segpipe.commands import app
+from segpipe.audit.verify.run import KINDS
+from segpipe.cli import app
 from segpipe.config.load import load_config
 from segpipe.errors import DifferenceError
 from tests.unit.finished import IMAGES, make_run
@@ -80,7 +80,7 @@ def test_a_changed_input_is_named_and_snakemake_would_not_see_it(run, made):
     (image,) = (made[0] / "data/images").glob(f"{image_id}.*")
     flip(image, 200)
     assert found(run) == [("input", f"images/{image.name}", image_id)]
-    assert found(run, inputs=False) == []
+    assert found(run, with_inputs=False) == []
     (finding,) = verify(run).first["input"]
     assert "another hash" in finding.problem
     assert "`touch`" in finding.advice
@@ -209,7 +209,7 @@ def test_an_image_without_its_score_is_named(run):
 )
 def test_a_changed_report_parquet_is_found(change, problem, run):
     change(run / "report.parquet")
-    (finding,) = verify(run, inputs=False).first["report"]
+    (finding,) = verify(run, with_inputs=False).first["report"]
     assert finding.file.endswith("report.parquet")
     assert problem in finding.problem
 
