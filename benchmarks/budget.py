@@ -29,6 +29,7 @@ from segpipe.config.stages import stage_configs
 from segpipe.files.json_file import canonical_json
 from segpipe.log import set_up_logging
 from segpipe.predict.shard import predict_shard
+from segpipe.samples.scan import read_scan
 from segpipe.score.stage import score_shard
 
 WORK = PROJECT / "results" / "budget"
@@ -69,7 +70,7 @@ class Segpipe:
             store, parts = self.data.shards / shard, [output / f"{shard}-{part}.parquet" for part in ("mask", "score")]
             masks = output / "masks" / shard
             predict_shard(stages["predict"], store, [output / self.model], self.data.table, masks, parts[0])
-            samples = config.folder / "samples" / f"{shard}.csv"
+            samples = config.folder / read_scan(config).table(shard)
             score_shard(stages["score"], samples, store / "table.parquet", parts[0], masks, parts[1])
             tables.append(pd.read_parquet(parts[1]))
         return pd.concat(tables, ignore_index=True).sort_values("image_id", ignore_index=True)

@@ -81,10 +81,11 @@ def prepare(data: str, size: int, folder: Path) -> Prepared | None:
     written = _write_phantoms(prepared) if data == "phantoms" else _write_montgomery(prepared)
     if not written:
         return None
-    shards = list(scan(config).shards)
+    found = scan(config)
+    shards = list(found.shards)
     stages = stage_configs(config, [])
     for shard in shards:
-        preprocess_shard(stages["preprocess"], config.folder / "samples" / f"{shard}.csv", prepared.shards / shard)
+        preprocess_shard(stages["preprocess"], config.folder / found.table(shard), prepared.shards / shard)
     gather(stages["dataset"], [prepared.shards / shard / "table.parquet" for shard in shards], config.folder)
     write_text(done, made_by)
     return prepared

@@ -26,6 +26,7 @@ from segpipe.files.json_file import canonical_json
 from segpipe.masks.encode import Layout, mask_form
 from segpipe.preprocess.store import FILES
 from segpipe.report.cases import choose_cases
+from segpipe.samples.scan import read_scan
 
 GOAL_EXPONENT, GOAL_RSS_MB, START_IMAGES = 1.05, 1000, 100
 STEPS = ("scan", "dataset", "score", "report")
@@ -38,15 +39,18 @@ def measure(folder: Path, images: int, row: dict[str, object]) -> dict[str, Cost
     path, log, results = folder / "config.json", folder / "log.txt", config.folder
     path.write_text(canonical_json(config.model_dump(mode="json")))
     costs = {"scan": call([_segpipe(), "scan", str(path)], log)}
-    shards = sorted(table.stem for table in (results / "samples").glob("*.csv"))
+    found = read_scan(config)
+    shards = sorted(found.shards)
     make_stores(config, row)
     make_predictions(config)
-    stage = [_segpipe(), "dataset", "--config", str(results / "config/dataset.json")]
+    stage = [_segpipe(), "dataset", "--config", str(results / found.stage("dataset"))]
     costs["dataset"] = call([*stage, "--stores", f"{results}/shards", "--output", f"{results}/dataset", *shards], log)
     costs["score"] = call([sys.executable, __file__, "--scores", str(results)], log)
     make_masks(config, shards)
-    stage = [_segpipe(), "report", "--config", str(results / "config/report.json"), "--results", str(results)]
-    costs["report"] = call([*stage, "--predict-config", str(results / "config/predict.json"), *shards], log)
+    stage = [_segpipe(), "report", "--results", str(results)]
+    costs["report"] = call(
+        [*stage, *(f"--config={results / found.stage(name)}" for name in ("report", "predict")), *shards], log
+    )
     return costs
 
 

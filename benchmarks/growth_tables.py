@@ -20,7 +20,7 @@ from segpipe.masks.encode import mask_form
 from segpipe.preprocess.quality import THUMBNAIL, perceptual_hash
 from segpipe.preprocess.stage import preprocess_shard
 from segpipe.preprocess.store import FILES, write_table
-from segpipe.samples.scan import scan
+from segpipe.samples.scan import newest_scan, scan
 from segpipe.samples.shards import read_table
 from segpipe.score.columns import measured_columns, score_table
 from segpipe.score.overlap import COUNTS
@@ -117,13 +117,15 @@ def make_predictions(config: Config) -> None:
 
 def write_scores(results: Path, shards: Sequence[str]) -> None:
     """What `score` does beside looking at masks: its tables, from random counts."""
-    stage = load_stage(results / "config" / "score.json", ScoreStage)
+    stage = load_stage(results / newest_scan(results).stage("score"), ScoreStage)
     for number, shard in enumerate(shards):
         rng = np.random.default_rng(number)
         facts = pd.read_parquet(results / "shards" / shard / FILES[2], columns=["image_id", "status", "rows"])
         predicted = pd.read_parquet(results / "predictions" / f"{shard}.parquet").query("predicted and not seen")
         wanted = set(facts.loc[facts["status"] == "labelled", "image_id"]) & set(predicted["image_id"])
-        todo = [sample for sample in read_table(results / "samples" / f"{shard}.csv") if sample.image_id in wanted]
+        todo = [
+            sample for sample in read_table(results / newest_scan(results).table(shard)) if sample.image_id in wanted
+        ]
         shares = rng.dirichlet((20, 1, 1, 60), (len(todo), len(stage.classes) + 1))
         counts = np.rint(shares * SIDE * SIDE).astype(np.int64).reshape(-1, len(stage.classes) + 1, len(COUNTS))
         table = score_table([sample.image_id for sample in todo], counts, list(stage.classes))

@@ -54,12 +54,12 @@ def preprocess(folder: Path, root: str) -> Cost:
     data = {"root": str(folder / root), "images": "image/{patient}.png", "masks": "mask/{patient}.png", "shards": 1}
     values = {"name": "run", "results": str(folder / "results"), "classes": {"lung": [1]}, "data": data}
     config = parse_config(json.loads(json.dumps(values)))
-    scan(config)
+    found = scan(config)
     results, output = config.folder, config.folder / "shards" / "0000"
     for name in FILES:
         (output / name).unlink(missing_ok=True)
-    segpipe = [sys.executable, "-m", "segpipe", "preprocess", "--config", str(results / "config/preprocess.json")]
-    files = ["--table", str(results / "samples/0000.csv"), "--output", str(output), "--kept", str(results / "kept")]
+    segpipe = [sys.executable, "-m", "segpipe", "preprocess", "--config", str(results / found.stage("preprocess"))]
+    files = ["--table", str(results / found.table("0000")), "--output", str(output), "--kept", str(results / "kept")]
     return run([*segpipe, *files], folder, watch=0.1)
 
 

@@ -12,7 +12,7 @@ from segpipe.config import Config
 from segpipe.config.load import parse_config
 from segpipe.demo.render import phantom_arrays
 from segpipe.models.card import read_card
-from segpipe.samples.scan import scan
+from segpipe.samples.scan import read_scan, scan
 
 SEGPIPE = Path(sys.executable).with_name("segpipe")
 
@@ -26,10 +26,10 @@ def phantom_model(folder: Path, epochs: int, size: int = 512, images: int = 24) 
     data = {"root": folder / "data", "images": "image/{patient}.png", "masks": {"lung": "lung/{patient}.png"}}
     train = {"epochs": epochs, "device": "cpu"}
     config = _parse(folder, {"data": {**data, "shards": 1}, "preprocess": {"size": size}, "train": train})
-    scan(config)
+    found = scan(config)
     results, model = config.folder, "fold0"
     verbs = {
-        "preprocess": ["--table", results / "samples" / "0000.csv", "--output", results / "shards" / "0000"],
+        "preprocess": ["--table", results / found.table("0000"), "--output", results / "shards" / "0000"],
         "dataset": ["--stores", results / "shards", "--output", results / "dataset", "0000"],
         "train": [
             *("--dataset", results / "dataset" / "dataset.parquet", "--shards", results / "shards"),
@@ -37,7 +37,7 @@ def phantom_model(folder: Path, epochs: int, size: int = 512, images: int = 24) 
         ],
     }
     for verb, options in verbs.items():
-        run([SEGPIPE, verb, "--config", results / "config" / f"{verb}.json", *options], folder)
+        run([SEGPIPE, verb, "--config", results / found.stage(verb), *options], folder)
     return results / "models" / model
 
 
@@ -53,13 +53,13 @@ def archive_config(folder: Path, images: Path, model: Path, predict: dict[str, A
 
 def shard_commands(config: Config, model: Path) -> dict[str, list[object]]:
     """The commands of the rules preprocess and predict for the one shard."""
-    results = config.folder
+    results, found = config.folder, read_scan(config)
     shard = results / "shards" / "0000"
-    stage = {name: results / "config" / f"{name}.json" for name in ("preprocess", "predict")}
+    stage = {name: results / found.stage(name) for name in ("preprocess", "predict")}
     preprocess = [SEGPIPE, "preprocess", "--config", stage["preprocess"], "--output", shard]
     predict = [SEGPIPE, "predict-shard", "--config", stage["predict"], "--shard", shard, "--masks", results / "masks"]
     return {
-        "preprocess": [*preprocess, "--table", results / "samples" / "0000.csv"],
+        "preprocess": [*preprocess, "--table", results / found.table("0000")],
         "predict-shard": [*predict, "--output", results / "predictions.parquet", model],
     }
 

@@ -89,7 +89,7 @@ def main() -> None:
         bits = (masks["lung"] | masks["heart"] << 1).astype(np.uint8)
         pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
         shown.append(draw(kind, name, (pixels, bits, np.roll(bits, 4, axis=1)), CLASSES))
-    html = page(stage, table, summary, shown, read_facts(Path("nowhere")), [])
+    html = page(stage, table, summary, shown, read_facts(Path("nowhere"), {}), [])
     used = time.process_time() - before
     arguments.output.write_text(html, encoding="utf-8")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

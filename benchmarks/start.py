@@ -29,7 +29,7 @@ from segpipe.demo.render import phantom_arrays
 from segpipe.models.card import ModelCard
 from segpipe.models.networks.registry import build_network
 from segpipe.models.weights import save_model
-from segpipe.samples.scan import scan
+from segpipe.samples.scan import read_scan, scan
 
 SEGPIPE, SNAKEMAKE = (Path(sys.executable).with_name(name) for name in ("segpipe", "snakemake"))
 IMAGES, MODELS = 7, 3
@@ -63,7 +63,7 @@ class Place:
     def preprocess(self) -> Cost:
         """Seven images from files to the store."""
         shutil.rmtree(self.shard, ignore_errors=True)
-        table = self.config.folder / "samples" / "0000.csv"
+        table = self.config.folder / read_scan(self.config).table("0000")
         return self._run([SEGPIPE, "preprocess", *self._stage("preprocess"), "--table", table, "--output", self.shard])
 
     def predict_shard(self) -> Cost:
@@ -88,7 +88,7 @@ class Place:
         return self._run([SNAKEMAKE, "-n", "--cores", 2, *options])
 
     def _stage(self, name: str) -> list[object]:
-        return ["--config", self.config.folder / "config" / f"{name}.json"]
+        return ["--config", self.config.folder / read_scan(self.config).stage(name)]
 
     def _run(self, command: list[object]) -> Cost:
         return run(command, self.folder)

@@ -16,7 +16,7 @@ from segpipe.config.variants import trials
 from segpipe.errors import InputError
 from segpipe.log import plain
 from segpipe.preprocess.reuse import unused
-from segpipe.samples.scan import read_scan
+from segpipe.samples.scan import latest_file, read_scan
 
 # Sizes of files and folders, and their removal; links are neither measured nor followed.
 
@@ -73,6 +73,7 @@ def _files(path: Path) -> Iterator[os.stat_result]:
 
 _DAY = 86_400.0  # seconds
 _SHARD = re.compile(r"(\d+)(\.(parquet|tar|log|tsv))?")
+_OF_A_SCAN = re.compile(r"[a-z0-9]+-[0-9a-f]{16}\.(csv|json)")
 _OF_SHARDS = ("predictions", "masks", "scores")  # in every trial, by shard
 _NOTES = ("logs", "benchmarks")
 
@@ -90,13 +91,14 @@ class Results:
 
     def __init__(self, config: Config) -> None:
         self.folder = config.folder
-        self._config, self._tables, self._trials = config, read_scan(config).shards, trials(config)
+        self._config, self._trials, self._scan = config, trials(config), read_scan(config)
+        self._tables = self._scan.shards
         given = [*config.model.weights, *([config.model.init] if config.model.init else [])]
         self._given = [Path(os.path.realpath(folder)) for folder in given]
 
     def unused(self) -> list[Unused]:
         """All of it, sorted by path; never a model that the config names, wherever it lies."""
-        found = [*self._of_shards(), *self._stores(), *self._models(), *self._of_trials()]
+        found = [*self._of_shards(), *self._stores(), *self._models(), *self._of_trials(), *self._of_scans()]
         return sorted((each for each in found if not self._is_given(each.path)), key=lambda each: each.path)
 
     def _of_shards(self) -> Iterator[Unused]:
@@ -140,6 +142,15 @@ class Results:
             for path in children(self.folder, f"{trial}repeats") if "repeats/" not in trial else []:
                 if f"{trial}repeats/{path.name}/" not in self._trials:
                     yield Unused(path, "no seed of the config")
+
+    def _of_scans(self) -> Iterator[Unused]:
+        """Sample tables, stages' configs and scans of other configs, or of files that have changed since."""
+        named = {latest_file(self._config).relative_to(self.folder).as_posix(), self._scan.file}
+        named |= {*map(self._scan.table, self._tables), *map(self._scan.stage, self._scan.stages)}
+        for folder in ("samples", *(f"{trial}config" for trial in self._trials)):
+            for path in children(self.folder, folder):
+                if _OF_A_SCAN.fullmatch(path.name) and path.relative_to(self.folder).as_posix() not in named:
+                    yield Unused(path, "the last scan of the config names another")
 
     def _is_given(self, path: Path) -> bool:
         real = Path(os.path.realpath(path))

@@ -173,17 +173,16 @@ def config_again(results: Path, output: Path, root: Path | None) -> dict[str, An
         ConfigError, InputError: there is no record, a path is missing in it, or ``output`` is no name for a run.
     """
     recorded = read_provenance(results)["same"]["config"]
-    own = results / stage_file("provenance")
-    whole: dict[str, Any] = load_stage(own, ProvenanceStage).config if own.is_file() else {}
-    # A dry run with another config has written that one there; the record is of the run itself.
-    values = whole if shareable(whole) == recorded else recorded
+    # Other configs may have been planned in this folder since; the record is of the run itself.
+    planned = [load_stage(path, ProvenanceStage).config for path in sorted(results.glob(stage_file("provenance", "*")))]
+    values = next((config for config in planned if shareable(config) == recorded), recorded)
     values = {**values, "name": output.name, "results": str(output.parent)}
     if root:
         values = {**values, "data": {**values["data"], "root": str(root)}}
     missing = left_out(values)
     if missing:
         raise ConfigError(
-            f"{results / RECORD} holds no absolute paths, and {own}, which does, is missing or of another config: "
+            f"{results / RECORD} holds no absolute paths, and {results / 'config'} has no such config with them: "
             f"{', '.join(missing)} cannot be known. `--root FOLDER` says where the archive lies (data.root); a run "
             "with other absolute paths is reproduced where its config is."
         )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segpipe.commands.app import app
-from segpipe.errors import InterruptedRun
+from segpipe.errors import InputError, InterruptedRun
 from segpipe.log import set_up_logging
 
 StageFile = Annotated[
@@ -23,7 +23,7 @@ Output = Annotated[Path, typer.Option(help="where to write")]
 def scan(config: Annotated[Path, typer.Argument(help="a config file (YAML)")]) -> None:
     """List the images of a config and write the sample tables, as starting the workflow does."""
     from segpipe.config.load import load_config
-    from segpipe.config.stages import ReportStage, load_stage, stage_file
+    from segpipe.config.stages import ReportStage, load_stage
     from segpipe.models.card import check_models
     from segpipe.report.columns import check_groups
     from segpipe.samples.scan import scan as scan_config
@@ -32,7 +32,7 @@ def scan(config: Annotated[Path, typer.Argument(help="a config file (YAML)")]) -
     loaded = load_config(config)
     check_models(loaded)
     found = scan_config(loaded)
-    check_groups(load_stage(loaded.folder / stage_file("report"), ReportStage))
+    check_groups(load_stage(loaded.folder / found.stage("report"), ReportStage))
     typer.echo(f"{found.images} images in {len(found.shards)} shards: {loaded.folder / 'samples'}")
 
 
@@ -52,7 +52,9 @@ def preprocess(
     from segpipe.preprocess.stage import preprocess_shard
 
     set_up_logging(log)
-    preprocess_shard(load_stage(config, PreprocessStage), table, output, kept, threads)
+    stage = load_stage(config, PreprocessStage)
+    _check_root(stage.root)
+    preprocess_shard(stage, table, output, kept, threads)
 
 
 @app.command(rich_help_panel="Steps of the workflow")
@@ -152,25 +154,26 @@ def score(
 
     set_up_logging(log)
     stage = load_stage(config, ScoreStage)
+    _check_root(stage.root)
     score_shard(stage, table, shard / "table.parquet", predictions, masks, output, threads)
 
 
 @app.command(rich_help_panel="Steps of the workflow")
 def report(
-    config: StageFile,
-    predict_config: Annotated[Path, typer.Option(help="the predict stage's config")],
+    config: Annotated[
+        list[Path], typer.Option(help="a stage's part of the config: report's, predict's, and those the page tells of")
+    ],
     results: Annotated[Path, typer.Option(help="results folder of the run")],
     shards: Annotated[list[str], typer.Argument(help="names of the shards")],
     folds: Annotated[bool, typer.Option(help="whether this run trained its models")] = True,
     log: Log = None,
 ) -> None:
     """Write report.csv, summary.json, groups.csv, overview.png and report.html."""
-    from segpipe.config.stages import PredictStage, ReportStage, load_stage
+    from segpipe.config.stages import stage_name
     from segpipe.report.stage import write_run_report
 
     set_up_logging(log)
-    stage = load_stage(config, ReportStage)
-    write_run_report(stage, load_stage(predict_config, PredictStage), results, shards, folds)
+    write_run_report({stage_name(path): path for path in config}, results, shards, folds)
 
 
 @app.command(rich_help_panel="Steps of the workflow")
@@ -233,3 +236,9 @@ def check(
     judge(summary, tolerate)
     if output:
         write_text(output, text + "\n")
+
+
+def _check_root(root: Path) -> None:
+    """An archive that is away, as an unmounted disk, is no broken image."""
+    if not root.is_dir():
+        raise InputError(f"data.root: the folder {root} does not exist. Is its disk mounted? No image was looked at.")

@@ -48,7 +48,7 @@ def fastest_on_a_cpu() -> str:
 
 # What each stage sees of the config, and nothing more.
 #
-# The scan writes these to ``results/<name>/config/<stage>.json``; a rule takes its file as an input. So
+# The scan writes these to ``results/<name>/config/<stage>-<hash>.json``; a rule takes its file as an input. So
 # a new report title retrains nothing, and a verb run by hand sees exactly what Snakemake gave it. A trial
 # (:mod:`segpipe.config.variants`) has files of its own for what differs in it, in its own folder ``config``.
 
@@ -249,10 +249,15 @@ def _comparison(config: Config, compared: list[Variant]) -> CompareStage:
     )
 
 
-def stage_file(stage: str) -> str:
-    """Where a stage's file lies below the results: that of ``compare/x/train`` is ``compare/x/config/train.json``."""
-    trial, slash, name = stage.rpartition("/")
-    return f"{trial}{slash}config/{name}.json"
+def stage_file(stage: str, fingerprint: str) -> str:
+    """Where a stage's file lies below the results: ``compare/x/train`` is ``compare/x/config/train-<hash>.json``."""
+    folder, slash, name = stage.rpartition("/")
+    return f"{folder}{slash}config/{name}-{fingerprint}.json"
+
+
+def stage_name(path: Path) -> str:
+    """The reverse of :func:`stage_file` for a file's name: ``train`` of ``config/train-<fingerprint>.json``."""
+    return path.stem.rpartition("-")[0]
 
 
 def stage_text(stage: Section) -> str:
@@ -274,5 +279,5 @@ def load_stage(path: Path, kind: type[Stage]) -> Stage:
         first = error.errors()[0]
         raise ConfigError(
             f"{path} does not fit this version of segpipe: {'.'.join(map(str, first['loc']))}: {first['msg']}. "
-            "`segpipe scan CONFIG` writes it anew."
+            "`segpipe scan CONFIG` writes it again."
         ) from None

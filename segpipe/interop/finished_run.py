@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from segpipe.config import Classes, Config
-from segpipe.config.stages import PredictStage, load_stage, stage_file
+from segpipe.config.stages import PredictStage, load_stage
 from segpipe.config.variants import RUN
 from segpipe.errors import ImageError, InputError
 from segpipe.images.read import read_radiograph
@@ -17,7 +17,7 @@ from segpipe.masks.encode import MaskForm, encode_png
 from segpipe.masks.store import MaskReader
 from segpipe.preprocess.intensity import apply_window, choose_window
 from segpipe.samples.sample import inside
-from segpipe.samples.scan import read_scan
+from segpipe.samples.scan import Scan, read_scan
 
 NOT_PREDICTED = "has no mask: its patient trained the only model (folds.scheme: holdout)"
 _STORED = ["image_id", "image", "status", "reason", "sha256", "format", "rows", "columns", "inverted", "invert_source"]
@@ -64,14 +64,18 @@ class FinishedRun:
         self._reader: tuple[str, MaskReader] | None = None
 
     @cached_property
+    def _scan(self) -> Scan:
+        return read_scan(self.config)
+
+    @cached_property
     def shards(self) -> list[str]:
         """Names of the shards of the last scan."""
-        return sorted(read_scan(self.config).shards)
+        return sorted(self._scan.shards)
 
     @cached_property
     def classes(self) -> Classes:
         """The classes that were predicted, in the order of the masks."""
-        return load_stage(self.folder / stage_file(f"{RUN}predict"), PredictStage).classes
+        return load_stage(self.folder / self._scan.stage(f"{RUN}predict"), PredictStage).classes
 
     @cached_property
     def form(self) -> MaskForm:

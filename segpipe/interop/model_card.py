@@ -3,7 +3,6 @@
 It tells numbers of images and patients, never a name, key or path of any.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,16 @@ from typing import Any
 import pandas as pd
 
 from segpipe import __version__
-from segpipe.config.stages import ReportStage, load_stage, stage_file
+from segpipe.config.stages import ReportStage, load_stage
 from segpipe.config.variants import plain_name
 from segpipe.errors import InputError
 from segpipe.files.json_file import canonical_json
 from segpipe.models.card import ModelCard
 from segpipe.models.weights import weights_hash
 from segpipe.report.stage import run_table
+from segpipe.samples.scan import newest_scan
 from segpipe.score.summary import of_images
 
-INDEX = "samples/index.json"  # what the scan found
 ADVICE = "Give the results folder of the finished run that trained the model, as results/<name>."
 
 
@@ -172,11 +171,11 @@ def _report(card: ModelCard, results: Path | None) -> tuple[str, pd.DataFrame, i
 
 def _run_table(results: Path) -> tuple[pd.DataFrame, int]:
     try:
-        shards = sorted(json.loads((results / INDEX).read_text(encoding="utf-8"))["shards"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"--results: {results / INDEX} cannot be read ({type(error).__name__}). {ADVICE}") from None
-    stage = load_stage(results / stage_file("report"), ReportStage)
-    return run_table(stage, results, shards, with_folds=True), stage.seed
+        found = newest_scan(results)
+    except InputError as error:
+        raise InputError(f"--results: {error} {ADVICE}") from None
+    stage = load_stage(results / found.stage("report"), ReportStage)
+    return run_table(stage, results, sorted(found.shards), with_folds=True), stage.seed
 
 
 def _repeats(results: Path, model: str) -> int:

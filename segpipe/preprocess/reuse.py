@@ -24,6 +24,7 @@ from segpipe.files.stamp import hash_file
 from segpipe.log import logger
 from segpipe.preprocess.store import FACTS, FILES, empty_row, open_stacks, picture_hashes, read_rows
 from segpipe.samples.sample import Sample, inside, mask_inside, patient_key
+from segpipe.samples.scan import scan_with
 
 # What a row of the store was made from: hashes of its files and of everything else that decides its pixels.
 #
@@ -200,13 +201,10 @@ def remove_old(kept: Kept, taken: Mapping[Path, int], rows: Mapping[Path, int]) 
             other.remove()
 
 
-def present_tables(samples: Path) -> dict[str, str]:
-    """Fingerprints of all sample tables by shard, as the scan left them; none where no scan did."""
-    try:
-        tables: dict[str, str] = json.loads((samples / "index.json").read_text(encoding="utf-8"))["shards"]
-    except (OSError, ValueError, KeyError):
-        return {}
-    return tables
+def present_tables(table: Path) -> dict[str, str]:
+    """Fingerprints by shard of all sample tables of the run that ``table`` belongs to; none where no scan names it."""
+    found = scan_with(table)
+    return found.shards if found else {}
 
 
 def unused(folder: Path, tables: Mapping[str, str]) -> list[Kept]:

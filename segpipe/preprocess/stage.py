@@ -29,7 +29,7 @@ from segpipe.preprocess.reuse import (
 )
 from segpipe.preprocess.store import FILES, import_tables, stack_writer, write_rows
 from segpipe.samples.sample import Sample, read_salt
-from segpipe.samples.shards import fingerprint, read_table
+from segpipe.samples.shards import fingerprint, read_table, shard_of
 
 
 def preprocess_shard(
@@ -47,14 +47,14 @@ def preprocess_shard(
     samples = list(read_table(table))
     search = Search(stage, samples, settings_hash(stage), read_salt(stage.patient_salt_file))
     if kept:
-        search.look_into(of_use(list_kept(kept), table.stem, present_tables(table.parent)))
-    rows = _write_store(stage, table.stem, samples, search.found, output, threads)
+        search.look_into(of_use(list_kept(kept), shard_of(table), present_tables(table)))
+    rows = _write_store(stage, shard_of(table), samples, search.found, output, threads)
     if kept:
-        mine = kept_as(kept, table.stem, search.settings, made_from)
+        mine = kept_as(kept, shard_of(table), search.settings, made_from)
         keep(output, mine)
         remove_old(mine, search.taken, search.rows)
-        remove_unused(kept, present_tables(table.parent))
-    _log_outcome(table.stem, rows, len(search.found))
+        remove_unused(kept, present_tables(table))
+    _log_outcome(shard_of(table), rows, len(search.found))
 
 
 def _write_store(

@@ -1,13 +1,13 @@
 """The report stage: from all shards' tables report.csv and .parquet, summary.json, groups.csv, pictures and page."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from segpipe.config.stages import PredictStage, ReportStage
+from segpipe.config.stages import PredictStage, ReportStage, load_stage
 from segpipe.dataset.flags import count_findings, with_checks
 from segpipe.files.atomic import write_text
 from segpipe.files.json_file import canonical_json
@@ -16,6 +16,7 @@ from segpipe.log import logger
 from segpipe.report.cases import Case, choose_cases, read_pictures
 from segpipe.report.overview import write_overview
 from segpipe.report.page.page import write_page
+from segpipe.report.page.run_facts import read_facts
 from segpipe.report.quality import correlations, spread, with_quality, with_repeats
 from segpipe.report.sources import check_scored, read_images, read_predictions, read_scores
 from segpipe.report.table import build_report
@@ -29,13 +30,13 @@ TRAINING = (
 )
 
 
-def write_run_report(
-    stage: ReportStage, predict: PredictStage, results: Path, shards: Sequence[str], with_folds: bool
-) -> None:
+def write_run_report(configs: Mapping[str, Path], results: Path, shards: Sequence[str], with_folds: bool) -> None:
     """Write the files into ``results``, from what the earlier stages left there.
 
+    ``configs`` are the stages' parts of the config: those of report and predict, and others that the page tells of.
     ``with_folds`` is false where a given model was applied and no folds exist.
     """
+    stage, predict = load_stage(configs["report"], ReportStage), load_stage(configs["predict"], PredictStage)
     table = run_table(stage, results, shards, with_folds)
     groups = run_groups(stage, table)
     summary = run_summary(stage, results, table, groups, with_folds)
@@ -52,7 +53,7 @@ def write_run_report(
     write_csv(groups, results / "groups.csv")
     write_parquet(table, results / "report.parquet")
     write_csv(table, results / "report.csv")
-    write_page(stage, predict, results, shards, table, summary)
+    write_page(stage, predict, read_facts(results, configs), results, shards, table, summary)
     logger.info("report: %d rows", len(table))
 
 

@@ -1,40 +1,66 @@
 """The scan: from the config to the files that the rules take as inputs.
 
-It runs in Snakemake's main process whenever the workflow is parsed, and writes a file only when its
-content changed; so Snakemake sees exactly which shards and stages have something new to do.
+It runs in Snakemake's main process whenever the workflow is parsed, also for a dry run. What it writes is named by its
+content, and nothing is ever changed or removed: ``samples/<shard>-<hash>.csv``, ``config/<stage>-<hash>.json``, and the
+scan itself, ``samples/scan-<hash>.json``, which names the others. So a run keeps the files it began with, whatever is
+parsed beside it, and Snakemake sees by the names which shards and stages have something new to do.
 """
 
-from collections.abc import Mapping
+import os
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from segpipe.config import Config
-from segpipe.config.stages import stage_configs, stage_file, stage_text
+from segpipe.config.load import parse_config
+from segpipe.config.stages import ProvenanceStage, load_stage, stage_configs, stage_file, stage_text
 from segpipe.errors import ConfigError, InputError
 from segpipe.files.atomic import write_text_if_changed
 from segpipe.files.json_file import canonical_json, read_json
+from segpipe.log import logger
 from segpipe.samples.patterns import samples_from_patterns
 from segpipe.samples.sample import Listing, Sample, read_salt
-from segpipe.samples.shards import Tables, fingerprint, shard_count
+from segpipe.samples.shards import Tables, fingerprint, shard_count, shard_of, table_name
 from segpipe.samples.sheet import samples_from_sheet
+
+_OF_0_1 = "samples/index.json"
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What the rules need to know: fingerprints of each shard's table and each stage's config, images by shard."""
+    """What the rules need to know: hashes of each shard's table and each stage's config, and images by shard."""
 
     images: int
     shards: dict[str, str]
     stages: dict[str, str]
     rows: dict[str, int]
 
+    def table(self, shard: str) -> str:
+        """A shard's sample table, below the results."""
+        return f"samples/{table_name(shard, self.shards[shard])}"
+
+    def stage(self, name: str) -> str:
+        """A stage's part of the config, below the results; that of a variant has its folder before its name."""
+        return stage_file(name, self.stages[name])
+
+    @property
+    def text(self) -> str:
+        """As it is written."""
+        return canonical_json(vars(self))
+
+    @property
+    def file(self) -> str:
+        """Where it is written, below the results."""
+        return f"samples/scan-{fingerprint(self.text.encode())}.json"
+
 
 def scan(config: Config) -> Scan:
-    """List the images, write ``samples/`` and ``config/`` of the results folder where they changed.
+    """List the images, add what is new to ``samples/`` and ``config/`` of the results folder.
 
     Raises:
         ConfigError, InputError: see the messages; nothing was written then.
     """
+    _refuse_older_results(config.folder)
     listing = find_samples(config)
     tables = Tables(listing.masks, listing.carried)
     for sample in listing.samples:
@@ -43,28 +69,109 @@ def scan(config: Config) -> Scan:
     stages = {name: stage_text(stage) for name, stage in stage_configs(config, listing.carried).items()}
     images, shards, rows = len(tables), {}, {}
     for shard, members, text in tables.by_shard(shard_count(images, config.data.shards)):
-        write_text_if_changed(config.folder / "samples" / f"{shard}.csv", text)
         shards[shard], rows[shard] = fingerprint(text.encode()), members
+        write_text_if_changed(config.folder / "samples" / table_name(shard, shards[shard]), text)
+    hashes = {name: fingerprint(text.encode()) for name, text in stages.items()}
     for name, text in stages.items():
-        write_text_if_changed(config.folder / stage_file(name), text)
-    result = Scan(images, shards, {name: fingerprint(text.encode()) for name, text in stages.items()}, rows)
-    write_text_if_changed(config.folder / "samples" / "index.json", canonical_json(vars(result)))
-    _remove_stale_tables(config.folder / "samples", shards)
+        write_text_if_changed(config.folder / stage_file(name, hashes[name]), text)
+    result = Scan(images, shards, hashes, rows)
+    write_text_if_changed(config.folder / result.file, result.text)
+    write_text_if_changed(latest_file(config), canonical_json({"scan": result.file}))
     return result
 
 
 def read_scan(config: Config) -> Scan:
-    """What the last scan found; for jobs, which scan nothing.
+    """What the last scan of this config found. Where the config was changed since, the newest scan of its folder.
 
     Raises:
         InputError: there was none, or by another version of segpipe.
     """
-    path = config.folder / "samples" / "index.json"
-    damaged = "{path} is damaged ({reason}). `segpipe scan CONFIG` writes it anew."
+    if latest_file(config).is_file():
+        return _named_by(latest_file(config))
+    found = newest_scan(config.folder)
+    logger.warning(
+        "The config is not the one that %s was scanned with; what follows is of the last run that was planned there. "
+        "`snakemake -n` says what the config as it is now changes.",
+        config.folder,
+    )
+    return found
+
+
+def newest_scan(results: Path) -> Scan:
+    """The last scan of a results folder, of whatever config.
+
+    Raises:
+        InputError: as :func:`read_scan`.
+    """
+    found = sorted((results / "samples").glob("latest-*.json"), key=lambda path: path.stat().st_mtime_ns)
+    if not found:
+        _refuse_older_results(results)
+        raise InputError(f"{results}/samples holds no scan; start the run with snakemake, or `segpipe scan CONFIG`.")
+    return _named_by(found[-1])
+
+
+def scan_with(table: Path) -> Scan | None:
+    """The newest scan that names this sample table, for a job, which is given no more than that; None without one."""
+    shard = shard_of(table)
+    newest_first = sorted(table.parent.glob("scan-*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in newest_first:
+        with suppress(InputError):
+            found = read_scan_file(path)
+            if shard in found.shards and found.table(shard) == f"samples/{table.name}":
+                return found
+    return None
+
+
+def _named_by(path: Path) -> Scan:
+    damaged = "{path} is damaged ({reason}). `segpipe scan CONFIG` writes it again."
+    value = read_json(path, damaged, damaged)
+    if not isinstance(value, dict) or not isinstance(value.get("scan"), str):
+        raise InputError(damaged.format(path=path, reason="it names no scan"))
+    return read_scan_file(path.parent.parent / value["scan"])
+
+
+def read_scan_file(path: Path) -> Scan:
+    """One scan, by the path of its file.
+
+    Raises:
+        InputError: it is missing, damaged, or by another version of segpipe.
+    """
+    damaged = "{path} is damaged ({reason}). `segpipe scan CONFIG` writes it again."
     values = read_json(path, "{path} is missing; start the run with snakemake, or `segpipe scan CONFIG`.", damaged)
     if not isinstance(values, dict) or set(values) != {field.name for field in fields(Scan)}:
-        raise InputError(f"{path} is of another version of segpipe. `segpipe scan CONFIG` writes it anew.")
+        raise InputError(f"{path} is of another version of segpipe. `segpipe scan CONFIG` writes it again.")
     return Scan(**values)
+
+
+def hand_to_jobs(config: Config, found: Scan) -> None:
+    """Leave a scan to the jobs of this process, which parse the workflow again: the config may have changed by then."""
+    os.environ[_variable(config)] = str(config.folder / found.file)
+
+
+def scan_of_job(config: Config) -> tuple[Config, Scan]:
+    """The config and the scan that a job's main process began with.
+
+    Raises:
+        InputError: nothing was handed over, and nothing was scanned.
+    """
+    handed = os.environ.get(_variable(config))
+    if not handed:
+        return config, read_scan(config)
+    found = read_scan_file(Path(handed))
+    path = config.folder / found.stage("provenance")
+    return parse_config(load_stage(path, ProvenanceStage).config, str(path)), found
+
+
+def scan_without_files(config: Config) -> tuple[Scan, str]:
+    """What is known while ``data.root`` is away, the last scan or nothing at all, and why no job can run."""
+    why = (
+        f"data.root: the folder {config.data.root} does not exist (looked from {Path.cwd().name}/). "
+        "Paths are relative to the folder that snakemake runs in."
+    )
+    try:
+        return read_scan(config), f"{why} What follows is of the last scan."
+    except InputError:
+        return Scan(0, {}, {name: "none" for name in stage_configs(config, [])}, {}), f"{why} No images are known."
 
 
 def list_samples(config: Config) -> tuple[list[Sample], list[str]]:
@@ -105,7 +212,19 @@ def _fold_from_wildcard(found: Listing, column: str) -> Listing:
     return replace(found, samples=with_folds)
 
 
-def _remove_stale_tables(folder: Path, tables: Mapping[str, str]) -> None:
-    for path in folder.glob("*.csv"):
-        if path.stem not in tables:
-            path.unlink()
+def latest_file(config: Config) -> Path:
+    """Names the last scan of exactly this config."""
+    text = canonical_json(config.model_dump(mode="json"))
+    return config.folder / "samples" / f"latest-{fingerprint(text.encode())}.json"
+
+
+def _variable(config: Config) -> str:
+    return f"SEGPIPE_SCAN_{fingerprint(str(config.folder).encode())}"
+
+
+def _refuse_older_results(folder: Path) -> None:
+    if (folder / _OF_0_1).exists():
+        raise InputError(
+            f"{folder} was made by segpipe 0.1.0, which this version does not continue. Its report and masks stay as "
+            "they are: give this run another name (name: in the config), or delete that folder to make it again."
+        )

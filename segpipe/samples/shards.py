@@ -39,6 +39,16 @@ def shard_name(number: int, count: int) -> str:
     return f"{number % count:04d}"
 
 
+def table_name(shard: str, fingerprint: str) -> str:
+    """The file of a shard's sample table, by the :func:`fingerprint` of its content."""
+    return f"{shard}-{fingerprint}.csv"
+
+
+def shard_of(table: Path) -> str:
+    """The shard of a file that :func:`table_name` named."""
+    return table.stem.partition("-")[0]
+
+
 def fingerprint(content: bytes) -> str:
     """16 digits that tell one text from another."""
     return hashlib.sha256(content).hexdigest()[:16]

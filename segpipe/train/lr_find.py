@@ -14,11 +14,12 @@ from matplotlib.figure import Figure
 
 from segpipe.config import Config
 from segpipe.config.load import load_config
-from segpipe.config.stages import TrainStage, stage_configs, stage_text
+from segpipe.config.stages import TrainStage, stage_configs, stage_file, stage_text
 from segpipe.errors import ConfigError, InputError
 from segpipe.files.atomic import atomic_path
 from segpipe.log import logger, track
 from segpipe.models.device import fix_arithmetic
+from segpipe.samples.shards import fingerprint
 from segpipe.train.data import Batch, Feed
 from segpipe.train.distributed import Team, join
 from segpipe.train.memory import choose_batch_size
@@ -208,9 +209,8 @@ def _check_prepared(config: Config, path: Path) -> None:
         raise InputError(f"{folder} is not prepared: {folder}/dataset/dataset.parquet is missing. {mend}")
     stages = stage_configs(config, [])
     for name in PREPARED_BY:
-        written = folder / "config" / f"{name}.json"
-        if not written.exists() or written.read_text(encoding="utf-8") != stage_text(stages[name]):
+        written = folder / stage_file(name, fingerprint(stage_text(stages[name]).encode()))
+        if not written.exists():
             raise InputError(
-                f"{folder} was prepared with other settings than those of {path}: {written} differs. Prepare it "
-                f"anew; {mend}"
+                f"{folder} was prepared with other settings for {name} than those of {path}. Prepare it again; {mend}"
             )

@@ -33,7 +33,14 @@ def by_two_here(reference: Place) -> dict[str, bytes]:
     results = reference.folder / f"results/{CONFIG['name']}"
     output = reference.folder / "two"
     data = ["--dataset", str(results / "dataset/dataset.parquet"), "--shards", str(results / "shards")]
-    config = ["--config", str(results / "config/train.json"), "--model", "fold1", "--output", str(output)]
+    config = [
+        "--config",
+        str(next((results / "config").glob("train-*.json"))),
+        "--model",
+        "fold1",
+        "--output",
+        str(output),
+    ]
     segpipe = [sys.executable, "-m", "segpipe", "train", "--gpus", "2"]
     done = subprocess.run([*segpipe, *config, *data], capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0, done.stderr

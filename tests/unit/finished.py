@@ -62,10 +62,12 @@ def map_here(prepare, arguments, items, limits, workers, preload):
 
 def run_stages(config: Config) -> None:
     """What Snakemake does, in one process."""
-    results, shards = config.folder, sorted(scan(config).shards)
-    stages = stage_configs(config, json.loads((results / "config/report.json").read_text())["carried"])
+    found = scan(config)
+    results, shards = config.folder, sorted(found.shards)
+    files = {name: results / found.stage(name) for name in found.stages}
+    stages = stage_configs(config, json.loads(files["report"].read_text())["carried"])
     for shard in shards:
-        table, output = results / f"samples/{shard}.csv", results / "shards" / shard
+        table, output = results / found.table(shard), results / "shards" / shard
         with patch("segpipe.preprocess.stage.isolated_map", map_here):
             preprocess_shard(stages["preprocess"], table, output, results / "kept")
     gather(stages["dataset"], [results / "shards" / shard / FILES[2] for shard in shards], results / "dataset")
@@ -74,8 +76,8 @@ def run_stages(config: Config) -> None:
         store, masks = results / "shards" / shard, results / "masks" / shard
         predictions, scores = (results / name / f"{shard}.parquet" for name in ("predictions", "scores"))
         predict_shard(stages["predict"], store, models, results / "dataset/dataset.parquet", masks, predictions)
-        samples = results / f"samples/{shard}.csv"
+        samples = results / found.table(shard)
         with patch("segpipe.score.stage.isolated_map", map_here):
             score_shard(stages["score"], samples, store / FILES[2], predictions, masks, scores)
-    write_run_report(stages["report"], stages["predict"], results, shards, with_folds=True)
+    write_run_report(files, results, shards, with_folds=True)
     write_provenance(config, results, shards)

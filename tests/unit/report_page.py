@@ -64,7 +64,7 @@ def run_page(stage: ReportStage | None = None, table: pd.DataFrame | None = None
     shown = [draw(kind, name, pictures(int(name[4:] or 11)), CLASSES) for kind, name in wanted]
     checks = {"flagged": 0, "flags": {}, "duplicates": 0, "near_duplicates": 0}
     summary = {**summarise(table, CLASSES, COUNTED), "checks": checks}
-    return page(stage, table, summary, shown, facts or read_facts(Path("nowhere")), [])
+    return page(stage, table, summary, shown, facts or read_facts(Path("nowhere"), {}), [])
 
 
 def filled_path(path: str, shape: tuple[int, int], finer: int = 8) -> np.ndarray:

@@ -1,11 +1,10 @@
-import json
-
 import pytest
 import yaml
 
 from segpipe.config.load import load_config
-from segpipe.config.stages import stage_configs, stage_text
+from segpipe.config.stages import stage_configs, stage_file, stage_text
 from segpipe.errors import ConfigError, InputError
+from segpipe.samples.shards import fingerprint
 from segpipe.train.lr_find import find_learning_rate
 
 CONFIG = {
@@ -29,7 +28,8 @@ def config(prepared, tmp_path):
     (folder / "dataset/dataset.parquet").symlink_to(prepared / "dataset.parquet")
     (folder / "shards").symlink_to(prepared / "shards")
     for name, stage in stage_configs(load_config(path), []).items():
-        (folder / "config" / f"{name}.json").write_text(stage_text(stage))
+        text = stage_text(stage)
+        (folder / stage_file(name, fingerprint(text.encode()))).write_text(text)
     return path
 
 
@@ -66,9 +66,9 @@ def test_a_run_that_is_not_prepared_says_which_command_prepares_it(config):
 
 
 def test_shards_of_other_settings_are_refused(config):
-    path = config.parent / "small/config/preprocess.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "seconds_per_image": 1}))
-    with pytest.raises(InputError, match=r"prepared with other settings .*preprocess\.json differs"):
+    (path,) = (config.parent / "small/config").glob("preprocess-*.json")
+    path.rename(path.with_name("preprocess-0000000000000000.json"))
+    with pytest.raises(InputError, match="prepared with other settings for preprocess"):
         find(config)
 
 

@@ -7,7 +7,7 @@ import pytest
 import typer.main
 import yaml
 
-from segpipe.commands import app
+from segpipe.cli import app
 from segpipe.config.load import parse_config
 from tests.conftest import PROJECT
 

@@ -3,6 +3,7 @@
 import re
 
 from segpipe.config.costs import minutes
+from segpipe.samples.shards import shard_of
 from tests.workflow.conftest import PROJECT, TINY
 
 # A job with a message is announced by that alone, without its resources.
@@ -30,7 +31,8 @@ def test_time_is_for_all_models_that_an_image_may_go_through(run, tmp_path):
     output = run.snakemake(config, "--snakefile", str(tmp_path / "Snakefile"), "--cores", "1", "-n", "all").stdout
     found = minutes_of_predict(output)
     images = {
-        path.stem: len(path.read_text().splitlines()) - 1 for path in (run.results(config) / "samples").glob("*.csv")
+        shard_of(path): len(path.read_text().splitlines()) - 1
+        for path in (run.results(config) / "samples").glob("*.csv")
     }
     assert len(found) == 2 * (1 + 3) * len(images)
     for (trial, shard), asked in found.items():

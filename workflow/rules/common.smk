@@ -10,38 +10,48 @@ import sys
 
 from snakemake.exceptions import WorkflowError
 
+from segpipe.config.costs import memory_mb, minutes
 from segpipe.config.load import parse_config
-from segpipe.config.costs import memory_mb
-from segpipe.config.costs import minutes
+from segpipe.config.variants import RUN, repeat_folder, trials, variants
 from segpipe.errors import SegpipeError
-from segpipe.pool.gpus import gpus_wanted
 from segpipe.files.stamp import file_stamp
 from segpipe.models.card import check_models
-from segpipe.report.columns import check_groups
-from segpipe.samples.scan import read_scan
-from segpipe.samples.scan import scan
-from segpipe.config.stages import ReportStage
-from segpipe.config.stages import load_stage
-from segpipe.config.stages import stage_file
-from segpipe.config.variants import RUN
-from segpipe.config.variants import repeat_folder
-from segpipe.config.variants import trials
-from segpipe.config.variants import variants
+from segpipe.pool.gpus import gpus_wanted
+from segpipe.samples.scan import hand_to_jobs, scan, scan_of_job, scan_without_files
 
-# `segpipe` of this very environment, whether or not it is activated where a job runs.
-shell.prefix(f"export PATH={os.path.dirname(sys.executable)!r}:$PATH; ")
+# `segpipe` of this very environment, whether or not it is activated where a job runs. A prefix replaces Snakemake's own.
+shell.prefix(
+    f"set -euo pipefail; export PATH={os.path.dirname(sys.executable)!r}:$PATH; "
+)
 
+MISSING = ""  # why nothing can run: the images are not there
 try:
     CONFIG = parse_config(config, "the config")
-    check_models(CONFIG)
-    # Only the main process looks at the files; a job reads what it found.
-    if workflow.is_main_process:
+    # Only the main process looks at the files; a job takes what it found.
+    if not workflow.is_main_process:
+        CONFIG, SCAN = scan_of_job(CONFIG)
+    elif CONFIG.data.root.is_dir():
+        check_models(CONFIG)
         SCAN = scan(CONFIG)
-        check_groups(load_stage(CONFIG.folder / stage_file("report"), ReportStage))
+        hand_to_jobs(CONFIG, SCAN)
+        if {*CONFIG.report.by} - {"fold", "site"}:
+            # Imported where columns have to be looked up: it costs as long as all else.
+            from segpipe.config.stages import ReportStage, load_stage
+            from segpipe.report.columns import check_groups
+
+            check_groups(load_stage(CONFIG.folder / SCAN.stage("report"), ReportStage))
     else:
-        SCAN = read_scan(CONFIG)
+        # Nothing is lost for --lint, --unlock, --report and -n.
+        SCAN, MISSING = scan_without_files(CONFIG)
+        print(MISSING, file=sys.stderr)
 except SegpipeError as error:
     raise WorkflowError(str(error))
+
+
+onstart:
+    if MISSING:
+        raise WorkflowError(MISSING)
+
 
 # profiles/default, which Snakemake reads beside any other profile, has one GPU: that of this machine. A cluster, to which
 # jobs go in numbers (--jobs), hands out its own.
@@ -79,19 +89,19 @@ def runtime(stage, models=lambda wildcards: 1):
     )
 
 
+def sample_table(wildcards):
+    """The images of a shard; another name where they are others."""
+    return f"{RESULTS}/{SCAN.table(wildcards.shard)}"
+
+
 def stage_config(stage):
-    """The stage's part of the config, a file that changes only when that part does."""
-    return f"{RESULTS}/config/{stage}.json"
+    """The stage's part of the config; another name where that part is another."""
+    return f"{RESULTS}/{SCAN.stage(stage)}"
 
 
 def trial_config(stage):
     """The same of a stage whose part is another in each trial."""
-    return f"{RESULTS}/{{trial}}config/{stage}.json"
-
-
-def fingerprint(stage):
-    """What tells Snakemake that the trial's part of the config is another."""
-    return lambda wildcards: SCAN.stages[f"{wildcards.trial}{stage}"]
+    return lambda wildcards: stage_config(f"{wildcards.trial}{stage}")
 
 
 def stamps(folders):

@@ -48,7 +48,6 @@ rule compare:
         mem_mb=memory("compare"),
         runtime=runtime("report", lambda wildcards: len(VARIANTS)),
     params:
-        config=SCAN.stages["compare"],
         shards=SHARDS,
         folder=subpath(output.table, parent=True),
     message:

@@ -4,7 +4,7 @@
 
 rule preprocess:
     input:
-        table=f"{RESULTS}/samples/{{shard}}.csv",
+        table=sample_table,
         config=stage_config("preprocess"),
     output:
         images=f"{RESULTS}/shards/{{shard}}/images.npy",
@@ -21,9 +21,6 @@ rule preprocess:
         mem_mb=memory("preprocess"),
         runtime=runtime("preprocess"),
     params:
-        # Size and time of each file: what tells Snakemake that a shard has something new.
-        images=lambda wildcards: SCAN.shards[wildcards.shard],
-        config=SCAN.stages["preprocess"],
         folder=subpath(output.table, parent=True),
         kept=f"{RESULTS}/kept",
     message:
@@ -51,14 +48,13 @@ rule dataset:
         mem_mb=memory("dataset"),
         runtime=runtime("dataset"),
     params:
-        config=SCAN.stages["dataset"],
         folder=subpath(output.table, parent=True),
         stores=lambda wildcards, input: os.path.dirname(
             os.path.dirname(input.tables[0])
         ),
         shards=SHARDS,
     message:
-        "Gathering {SCAN.images} images, deciding folds"
+        f"Gathering {SCAN.images} images, deciding folds"
     shell:
         "segpipe dataset --config {input.config:q} --stores {params.stores:q} --output {params.folder:q}"
         " --log {log:q} {params.shards:q}"

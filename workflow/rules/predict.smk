@@ -24,7 +24,6 @@ rule predict:
         mem_mb=memory("predict"),
         runtime=runtime("predict", lambda wildcards: len(model_folders(wildcards))),
     params:
-        config=fingerprint("predict"),
         models=model_folders,
         # A link that points to another model, or an older file put in its place, is a change, too.
         weights=stamps(CONFIG.model.weights),
@@ -41,7 +40,7 @@ rule predict:
 
 rule score:
     input:
-        samples=f"{RESULTS}/samples/{{shard}}.csv",
+        samples=sample_table,
         table=f"{RESULTS}/shards/{{shard}}/table.parquet",
         predictions=f"{RESULTS}/{{trial}}predictions/{{shard}}.parquet",
         config=stage_config("score"),
@@ -58,8 +57,6 @@ rule score:
         mem_mb=memory("score"),
         runtime=runtime("score"),
     params:
-        images=lambda wildcards: SCAN.shards[wildcards.shard],
-        config=SCAN.stages["score"],
         shard=subpath(input.table, parent=True),
         masks=f"{RESULTS}/{{trial}}masks/{{shard}}",
     message:

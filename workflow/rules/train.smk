@@ -27,7 +27,6 @@ rule train:
         # A resource, because it belongs to the machine: profiles set it, and another one trains nothing again.
         scratch=os.environ.get("SEGPIPE_SCRATCH", ""),
     params:
-        config=fingerprint("train"),
         init=stamps([CONFIG.model.init] if CONFIG.model.init else []),
         shards=lambda wildcards, input: os.path.dirname(
             os.path.dirname(input.images[0])

@@ -31,7 +31,7 @@ CONTENT = ["image_id", "patient", "status", "content"]
 def check_config(run: Run) -> Iterator[list[Finding]]:
     """Compare sample tables and stage configs with the last scan's fingerprints, and the config given with both."""
     tables = {run.samples(shard): wanted for shard, wanted in run.scan.shards.items()}
-    stages = {run.folder / stage_file(name): wanted for name, wanted in run.scan.stages.items()}
+    stages = {run.folder / run.scan.stage(name): wanted for name, wanted in run.scan.stages.items()}
     for path, wanted in {**tables, **stages}.items():
         try:
             problem = "" if fingerprint(path.read_bytes()) == wanted else "is not what the scan wrote"
@@ -44,7 +44,7 @@ def check_config(run: Run) -> Iterator[list[Finding]]:
     for name in sorted({*now, *run.scan.stages}):
         same = now.get(name) == run.scan.stages.get(name)
         text = "the config that was given says something else for this stage than the one of the last run"
-        yield [] if same else [finding("config", run.folder / stage_file(name), text)]
+        yield [] if same else [finding("config", run.folder / stage_file(name, run.scan.stages.get(name, "none")), text)]
 
 
 def check_inputs(run: Run, stage: PreprocessStage, shard: str) -> Iterator[list[Finding]]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segpipe.config import Config, Section
-from segpipe.config.stages import load_stage, stage_file
+from segpipe.config.stages import load_stage
 from segpipe.config.variants import trials
 from segpipe.samples.scan import Scan, read_scan
 
@@ -129,7 +129,7 @@ class Run:
 
     def samples(self, shard: str) -> Path:
         """A shard's sample table."""
-        return self.folder / "samples" / f"{shard}.csv"
+        return self.folder / self.scan.table(shard)
 
     def store(self, shard: str) -> Path:
         """The folder of a shard's store."""
@@ -137,7 +137,7 @@ class Run:
 
     def stage(self, name: str, kind: type[Stage]) -> Stage:
         """What a stage sees of the config."""
-        return load_stage(self.folder / stage_file(name), kind)
+        return load_stage(self.folder / self.scan.stage(name), kind)
 
     @cached_property
     def trials(self) -> dict[str, list[Path]]:

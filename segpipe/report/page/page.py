@@ -21,7 +21,7 @@ from segpipe.report.columns import report_columns
 from segpipe.report.findings import quarantined_by_cause
 from segpipe.report.page.cases import KINDS, Shown, choose_shown, draw
 from segpipe.report.page.packed import Packed, pack_table, script_json
-from segpipe.report.page.run_facts import RunFacts, read_facts
+from segpipe.report.page.run_facts import RunFacts
 from segpipe.report.page.texts import REFERENCES, filled, languages, load_texts, paragraph
 from segpipe.score.columns import BACKGROUND
 
@@ -171,6 +171,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 def write_page(
     stage: ReportStage,
     predict: PredictStage,
+    facts: RunFacts,
     results: Path,
     shards: Sequence[str],
     table: pd.DataFrame,
@@ -184,7 +185,7 @@ def write_page(
     wanted = choose_shown(table, stage.cases, stage.seed)
     pictures = read_pictures({name for _, name in wanted}, predict, results, shards)
     shown = [draw(kind, name, pictures[name], stage.classes) for kind, name in wanted]
-    html = page(stage, table, summary, shown, read_facts(results), csv_rows(results / "comparison.csv"))
+    html = page(stage, table, summary, shown, facts, csv_rows(results / "comparison.csv"))
     write_text(results / "report.html", html)
     logger.info("report.html: %.1f MB, %d pictures", len(html.encode()) / 1e6, len(shown))
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -54,9 +55,9 @@ class RunFacts:
     machine: str = ""
 
 
-def read_facts(results: Path) -> RunFacts:
-    """Read what there is; a file that is missing or of another version leaves its place empty."""
-    configs = {name: _json(results / "config" / f"{name}.json") for name in STAGES}
+def read_facts(results: Path, files: Mapping[str, Path]) -> RunFacts:
+    """Read what there is, the configs from their ``files``; one that is missing or damaged leaves its place empty."""
+    configs = {name: _json(files[name]) if name in files else {} for name in STAGES}
     return RunFacts(
         configs=configs,
         dataset=_json(results / "dataset" / "dataset.json"),

@@ -67,7 +67,7 @@ def test_a_second_value_on_an_axis_renames_no_variant_and_changes_no_stage_of_it
     for stage in ("train", "predict"):
         key = f"compare/fcn-dice_ce-all/{stage}"
         assert stage_text(before[key]) == stage_text(after[key])
-    assert stage_file(key) == "compare/fcn-dice_ce-all/config/predict.json"
+    assert stage_file(key, "0f") == "compare/fcn-dice_ce-all/config/predict-0f.json"
     assert before["train"] == stage_configs(config(), [])["train"], "the run's own model is none of its business"
 
 

@@ -80,9 +80,9 @@ def test_the_masks_are_those_of_the_workflow(phantoms, models, predicted, tmp_pa
             "predict": PREDICT,
         }
     )
-    (shard,) = scan(config).shards
-    stages = stage_configs(config, [])
-    preprocess_shard(stages["preprocess"], config.folder / "samples" / f"{shard}.csv", tmp_path / "store")
+    found, stages = scan(config), stage_configs(config, [])
+    (shard,) = found.shards
+    preprocess_shard(stages["preprocess"], config.folder / found.table(shard), tmp_path / "store")
     predict_shard(stages["predict"], tmp_path / "store", models, None, tmp_path / "masks", tmp_path / "index.parquet")
     assert len(masks(tmp_path / "masks")) == 2 * 6
     assert masks(predicted[0]) == masks(tmp_path / "masks")

@@ -1,10 +1,10 @@
 """Rows that are taken over from before: the result is, byte by byte, that of reading everything anew."""
 
-import json
 import logging
 import os
 import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -16,11 +16,11 @@ from segpipe.config.stages import stage_configs
 from segpipe.demo.render import phantom_arrays
 from segpipe.log import logger
 from segpipe.preprocess import stage as ingest
-from segpipe.preprocess.reuse import in_order, kept_as, list_kept, of_use, present_tables, remove_unused, unused
+from segpipe.preprocess.reuse import in_order, kept_as, list_kept, of_use, remove_unused, unused
 from segpipe.preprocess.stage import preprocess_shard
 from segpipe.preprocess.store import FILES
 from segpipe.samples.sample import Sample
-from segpipe.samples.scan import scan
+from segpipe.samples.scan import read_scan, scan
 from tests.unit.images.pictures import asymmetric, dicom_file
 
 SIZE = 64
@@ -66,8 +66,9 @@ class Archive:
             folder = config.folder / ("shards" if kept else "anew") / shard
             for name in FILES:  # as Snakemake does
                 (folder / name).unlink(missing_ok=True)
-            table = config.folder / "samples" / f"{shard}.csv"
-            preprocess_shard(stage, table, folder, config.folder / "kept" if kept else None)
+            preprocess_shard(
+                stage, config.folder / found.table(shard), folder, config.folder / "kept" if kept else None
+            )
         self.kept = config.folder / "kept"
         return sorted(self.read), {
             str(path.relative_to(config.folder / ("shards" if kept else "anew"))): path.read_bytes()
@@ -172,7 +173,7 @@ def archive_reads(archive, shard, **data):
     config = archive.config(**data)
     stage = stage_configs(config, [])["preprocess"]
     archive.read.clear()
-    table = config.folder / "samples" / f"{shard}.csv"
+    table = config.folder / read_scan(config).table(shard)
     preprocess_shard(stage, table, config.folder / "shards" / shard, config.folder / "kept")
     return list(archive.read)
 
@@ -183,11 +184,9 @@ def test_a_row_that_serves_two_copies_does_not_count_for_one_that_waits(archive)
         shutil.copy(archive.folder / f"data/{folder}/p0_pa.png", archive.folder / f"data/{folder}/p9_pa.png")
         (archive.folder / f"data/{folder}/p1_pa.png").unlink()
     config = archive.config(shards=1)
-    scan(config)
-    path = config.folder / "samples/index.json"
-    index = json.loads(path.read_text())
-    index["shards"]["0001"] = "c" * 16  # which is yet to be made, and may want the row of p1
-    path.write_text(json.dumps(index))
+    found = scan(config)
+    more = replace(found, shards={**found.shards, "0001": "c" * 16})  # yet to be made, and may want the row of p1
+    (config.folder / more.file).write_text(more.text)
     assert archive_reads(archive, "0000", shards=1) == []
     assert len(list_kept(archive.kept)) == 2
 
@@ -365,7 +364,7 @@ def test_kept_stores_take_no_space_of_their_own(archive):
 
 def test_stores_that_no_present_table_names_go_when_every_shard_has_its_own(archive):
     archive.run()
-    tables = present_tables(archive.kept.parent / "samples")
+    tables = read_scan(archive.config()).shards
     ours = list_kept(archive.kept)
     old = kept_as(archive.kept, "0007", "a" * 64, "b" * 64)
     old.folder.mkdir()

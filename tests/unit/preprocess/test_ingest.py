@@ -45,7 +45,7 @@ def preprocess(root, threads=1, **data):
     output = root.parent / "store"
     output.mkdir(exist_ok=True)
     stage = stage_configs(settings, [])["preprocess"]
-    preprocess_shard(stage, settings.folder / "samples" / f"{shard}.csv", output, threads=threads)
+    preprocess_shard(stage, settings.folder / found.table(shard), output, threads=threads)
     table = pd.read_parquet(output / "table.parquet")
     return table.set_index("image"), np.load(output / "images.npy")
 
@@ -138,9 +138,9 @@ def test_a_wrong_transform_in_the_config_is_the_configs_error(root, tmp_path):
     transforms = [{"name": "RandFlipd", "keys": "image"}]
     values = settings.model_dump(mode="json") | {"preprocess": {"size": SIZE, "transforms": transforms}}
     stage = stage_configs(parse_config(values), [])["preprocess"]
-    scan(settings)
+    found = scan(settings)
     with pytest.raises(ConfigError, match="random"):
-        preprocess_shard(stage, settings.folder / "samples/0000.csv", tmp_path)
+        preprocess_shard(stage, settings.folder / found.table("0000"), tmp_path)
 
 
 def test_links_out_of_the_root_are_quarantined_and_those_inside_are_read(root, tmp_path):
@@ -264,10 +264,9 @@ def test_being_stopped_ends_readers_too_and_leaves_nothing(root, number, code, w
     for name in range(600):
         os.link(root / "b.png", root / f"{name}.png")
     settings = config(root)
-    scan(settings)
-    output = root.parent / "store"
-    command = [SEGPIPE, "preprocess", "--config", str(settings.folder / "config/preprocess.json"), "--table",
-               str(settings.folder / "samples/0000.csv"), "--output", str(output)]  # fmt: skip
+    found, output = scan(settings), root.parent / "store"
+    files = ["--config", settings.folder / found.stage("preprocess"), "--table", settings.folder / found.table("0000")]
+    command = [SEGPIPE, "preprocess", *map(str, files), "--output", str(output)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60
     while not (written := list(output.glob(".images*"))) or not written[0].stat().st_size:

@@ -124,7 +124,7 @@ def test_columns_that_do_not_fit_are_named(monkeypatch):
 
 def test_long_training_curves_leave_less_room_for_columns(monkeypatch):
     history = {"epoch": [float(epoch) for epoch in range(1, 60_000)]}
-    facts = replace(read_facts(Path("nowhere")), models=[ModelFacts("fold0", "unet", {}, "", history)])
+    facts = replace(read_facts(Path("nowhere"), {}), models=[ModelFacts("fold0", "unet", {}, "", history)])
     most = len(run_page(facts=facts).encode()) - 1
     monkeypatch.setattr(page_module, "MOST_BYTES", most)
     assert len(run_page(facts=facts).encode()) <= most
@@ -138,7 +138,7 @@ def test_the_run_is_described_without_its_paths(tmp_path):
     (tmp_path / "config/predict.json").write_text(json.dumps({"predict": {"threshold": 0.4, "mirror": True}}))
     train = {"model": {"weights": ["/home/me/secret/fold0"]}, "train": {"device": "cpu", "init": "/home/me/secret"}}
     (tmp_path / "config/train.json").write_text(json.dumps(train))
-    html = run_page(facts=read_facts(tmp_path))
+    html = run_page(facts=read_facts(tmp_path, {path.stem: path for path in (tmp_path / "config").iterdir()}))
     assert "secret" not in html
     assert "(left out)" in html
     assert "64 × 64 pixels" in html
@@ -156,7 +156,7 @@ def test_a_finished_run_is_described_from_its_files(tmp_path):
     (tmp_path / "models/fold0/model.json").write_text(json.dumps(card))
     (tmp_path / "models/fold0/model.safetensors").write_bytes(b"weights")
     pd.DataFrame({"epoch": [1, 2], "val_miou": [0.9, None]}).to_csv(tmp_path / "models/fold0/history.csv", index=False)
-    facts = read_facts(tmp_path)
+    facts = read_facts(tmp_path, {})
     [time] = facts.times
     assert (time.rule, time.jobs, time.seconds, time.cpu_seconds, time.memory_mb) == ("train", 2, 12.0, 20.0, 800.0)
     [model] = facts.models

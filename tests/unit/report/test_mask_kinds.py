@@ -41,15 +41,16 @@ def run(data, results, **predict):
             "predict": {"threads": 1, "engine": "torch", **predict},
         }
     )
-    (shard,) = scan(config).shards
+    found = scan(config)
+    (shard,) = found.shards
     top, stages = config.folder, stage_configs(config, [])
-    samples, store, masks = top / "samples" / f"{shard}.csv", top / "shards" / shard, top / "masks" / shard
+    samples, store, masks = top / found.table(shard), top / "shards" / shard, top / "masks" / shard
     predictions = top / "predictions" / f"{shard}.parquet"
     preprocess_shard(stages["preprocess"], samples, store)
     predict_shard(stages["predict"], store, [model], None, masks, predictions)
     scores = top / "scores" / f"{shard}.parquet"
     score_shard(stages["score"], samples, store / "table.parquet", predictions, masks, scores)
-    write_run_report(stages["report"], stages["predict"], top, [shard], with_folds=False)
+    write_run_report({name: top / found.stage(name) for name in found.stages}, top, [shard], with_folds=False)
     names = ("report.csv", "summary.json", "overview.png", f"scores/{shard}.parquet")
     return {name: (top / name).read_bytes() for name in names}
 

@@ -2,13 +2,14 @@ import csv
 import json
 import os
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from segpipe.config.load import parse_config
 from segpipe.errors import ConfigError, InputError
 from segpipe.samples.sample import Sample
-from segpipe.samples.scan import read_scan, scan
+from segpipe.samples.scan import hand_to_jobs, read_scan, scan, scan_of_job, scan_without_files
 from segpipe.samples.shards import Tables, read_table, shard_count, shard_hash, shard_name
 
 
@@ -36,14 +37,20 @@ def by_patterns(archive, **data):
 
 
 def tables(config):
-    return {path.stem: path.read_text() for path in (config.folder / "samples").glob("*.csv")}
+    found = read_scan(config)
+    return {shard: (config.folder / found.table(shard)).read_text() for shard in found.shards}
+
+
+def changed(config, **sections):
+    values = config.model_dump(mode="json")
+    return parse_config(values | {name: values[name] | more for name, more in sections.items()})
 
 
 def test_patterns_give_patient_site_and_carried_columns_and_keep_names_out(archive):
     config = by_patterns(archive)
     found = scan(config)
     assert found.images == 24
-    samples = [sample for shard in found.shards for sample in read_table(config.folder / "samples" / f"{shard}.csv")]
+    samples = [sample for shard in found.shards for sample in read_table(config.folder / found.table(shard))]
     assert {sample.site for sample in samples} == {"north"}
     assert {sample.carried["view"] for sample in samples} == {"pa", "lat"}
     assert len({sample.patient for sample in samples}) == 12
@@ -101,7 +108,7 @@ def test_a_sheet_may_have_quotes_newlines_and_further_columns(archive):
     )
     found = scan(config)
     (shard,) = found.shards
-    first, second = read_table(config.folder / "samples" / f"{shard}.csv")
+    first, second = read_table(config.folder / found.table(shard))
     assert (first.masks, first.invert, first.site) == ({"lung": "masks/north/P1_pa.png"}, "true", "north")
     assert (second.masks, second.invert, second.carried["comment"]) == ({}, "", "two\nlines")
     assert "Doe" not in tables(config)[shard]
@@ -179,10 +186,10 @@ def test_shards_are_powers_of_two_and_split_when_they_double():
         assert int(shard_name(shard_hash(sample), 8)) % 4 == int(shard_name(shard_hash(sample), 4))
 
 
-def test_the_index_is_plain_json(archive):
+def test_a_scan_is_plain_json(archive):
     config = by_patterns(archive)
-    scan(config)
-    index = json.loads((config.folder / "samples/index.json").read_text())
+    found = scan(config)
+    index = json.loads((config.folder / found.file).read_text())
     assert index["images"] == 24
     assert set(index["stages"]) == {"preprocess", "dataset", "train", "predict", "score", "report", "provenance"}
 
@@ -190,9 +197,58 @@ def test_the_index_is_plain_json(archive):
 @pytest.mark.parametrize(
     ("text", "problem"), [("{", "is damaged"), ('{"images": 24, "shards": {}, "stages": {}}', "of another version")]
 )
-def test_an_index_that_is_cut_or_of_another_version_is_said_to_be_so(archive, text, problem):
+def test_a_scan_that_is_cut_or_of_another_version_is_said_to_be_so(archive, text, problem):
     config = by_patterns(archive)
-    scan(config)
-    (config.folder / "samples/index.json").write_text(text)
-    with pytest.raises(InputError, match=rf"index\.json.* {problem}.*`segpipe scan CONFIG` writes it anew"):
+    found = scan(config)
+    (config.folder / found.file).write_text(text)
+    with pytest.raises(InputError, match=rf"scan-.*\.json.* {problem}.*`segpipe scan CONFIG` writes it again"):
         read_scan(config)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")}
+
+
+def test_planning_something_else_only_adds_files(archive):
+    config = by_patterns(archive)
+    found = scan(config)
+    before = files_of(config.folder)
+    other = changed(config, train={"learning_rate": 0.5}, data={"shards": 1}, score={"surface": False})
+    assert scan(other) != found
+    after = files_of(config.folder)
+    assert before.items() <= after.items()
+    assert read_scan(config) == found, "each config has its own last scan"
+
+
+def test_a_job_keeps_the_scan_and_the_config_that_its_run_began_with(archive, monkeypatch):
+    config = by_patterns(archive)
+    monkeypatch.setattr("os.environ", dict(os.environ))
+    found = scan(config)
+    hand_to_jobs(config, found)
+    edited = changed(config, train={"learning_rate": 0.5}, data={"shards": 1})
+    scan(edited)
+    assert scan_of_job(edited) == (config, found)
+
+
+def test_a_config_that_was_changed_since_reads_the_last_scan_and_says_so(archive, caplog):
+    config = by_patterns(archive)
+    found = scan(config)
+    assert read_scan(changed(config, report={"title": "Another"})) == found
+    assert "is not the one that" in caplog.text
+
+
+def test_without_its_archive_the_last_scan_is_known(archive):
+    config = by_patterns(archive)
+    assert scan_without_files(config)[0].images == 0
+    found = scan(config)
+    gone, why = scan_without_files(config)
+    assert gone == found
+    assert "does not exist" in why
+
+
+def test_results_of_the_first_version_are_refused_in_a_sentence(archive):
+    config = by_patterns(archive)
+    (config.folder / "samples").mkdir(parents=True)
+    (config.folder / "samples/index.json").write_text("{}")
+    with pytest.raises(InputError, match=r"segpipe 0\.1\.0.* give this run another name"):
+        scan(config)

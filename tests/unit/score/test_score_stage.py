@@ -8,6 +8,7 @@ import pytest
 
 from segpipe.config.stages import ScoreStage, load_stage
 from segpipe.errors import InputError
+from segpipe.samples.scan import read_scan
 from segpipe.score.stage import score_shard
 from tests.unit.finished import make_run
 
@@ -22,11 +23,13 @@ def score(finished, tmp_path):
     """Score the first shard again, with a copy of the data."""
     results = finished.folder
     shutil.copytree(finished.data.root, tmp_path / "data")
-    stage = load_stage(results / "config/score.json", ScoreStage).model_copy(update={"root": tmp_path / "data"})
+    stage = load_stage(results / read_scan(finished).stage("score"), ScoreStage).model_copy(
+        update={"root": tmp_path / "data"}
+    )
 
     def run(threads=1):
         output = tmp_path / f"{threads}.parquet"
-        tables = (results / part for part in ("samples/0000.csv", "shards/0000/table.parquet"))
+        tables = (results / part for part in (read_scan(finished).table("0000"), "shards/0000/table.parquet"))
         score_shard(stage, *tables, results / "predictions/0000.parquet", results / "masks/0000", output, threads)
         return output
 
