@@ -44,7 +44,9 @@ def check_config(run: Run) -> Iterator[list[Finding]]:
     for name in sorted({*now, *run.scan.stages}):
         same = now.get(name) == run.scan.stages.get(name)
         text = "the config that was given says something else for this stage than the one of the last run"
-        yield [] if same else [finding("config", run.folder / stage_file(name, run.scan.stages.get(name, "none")), text)]
+        yield (
+            [] if same else [finding("config", run.folder / stage_file(name, run.scan.stages.get(name, "none")), text)]
+        )
 
 
 def check_inputs(run: Run, stage: PreprocessStage, shard: str) -> Iterator[list[Finding]]:

@@ -3,10 +3,9 @@
 import csv
 import os
 import shutil
-
-import pandas as pd
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 

@@ -125,8 +125,8 @@ print(*sorted(tables | {"torch", "monai"} & set(sys.modules)))
 def test_reading_needs_neither_torch_nor_monai_nor_tables(root, tmp_path):
     (root / "c.dcm").write_bytes(dicom_file(asymmetric(), 8))
     settings = config(root)
-    scan(settings)
-    files = settings.folder / "config/preprocess.json", settings.folder / "samples/0000.csv", tmp_path / "store"
+    found = scan(settings)
+    files = settings.folder / found.stage("preprocess"), settings.folder / found.table("0000"), tmp_path / "store"
     done = subprocess.run(
         [sys.executable, "-c", LOADED, *map(str, files)], capture_output=True, text=True, check=True, timeout=300
     )
