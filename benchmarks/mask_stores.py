@@ -60,7 +60,7 @@ def measure_kinds(folder: Path, count: int) -> None:
                 store.commit(f"image{number:04d}", Entry.of("", entries, {}))
             store.finish()
             written = time.process_time()
-            with MaskReader(place, kind, "binary", CLASSES) as reader:
+            with MaskReader(place, layout) as reader:
                 for number, mask in enumerate(masks):
                     if not np.array_equal(reader.masks(f"image{number:04d}"), mask):
                         raise SystemExit(f"{kind} changes a mask")

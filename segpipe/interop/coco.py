@@ -16,7 +16,7 @@ from segpipe.files.source import check_size, read_bytes
 from segpipe.interop.finished_run import Exported, FinishedRun, RunImage
 from segpipe.interop.import_folder import NOTES, Drawn, Record, Target, assignments, own_names, write_folder
 from segpipe.log import logger, track
-from segpipe.masks import labelme as polygons
+from segpipe.masks import outlines as polygons
 from segpipe.masks import run_lengths
 from segpipe.masks.reference import outside_notes
 

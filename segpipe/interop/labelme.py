@@ -1,7 +1,7 @@
 """labelme files for correction by hand, each beside an image that labelme can open, and the way back.
 
 Outlines run halfway between the centres of pixels, so that they follow oblique edges without steps; drawn again by the
-rule of :mod:`segpipe.masks.labelme` they give the same pixels. A hole is joined to the outline around it by a line
+rule of :mod:`segpipe.masks.outlines` they give the same pixels. A hole is joined to the outline around it by a line
 there and back: what an outline surrounds twice is outside (even-odd rule), and a line that is drawn twice covers no
 pixel.
 """

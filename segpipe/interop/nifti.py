@@ -9,15 +9,16 @@ import numpy as np
 from segpipe.config import Classes
 from segpipe.files.atomic import write_bytes_if_changed
 from segpipe.interop.finished_run import Exported, FinishedRun, RunImage
-from segpipe.masks.encode import MaskForm, label_image, mask_names
+from segpipe.masks.encode import Layout, MaskForm, label_image
 
 LONGEST_SIDE = 32_767  # of NIfTI-1, whose sizes are 16 bits
 
 
 def export(run: FinishedRun, output: Path, images: Iterable[RunImage]) -> Iterator[Exported]:
     """A compressed NIfTI per image, or per image and class."""
+    layout = Layout(run.classes, run.form)
     for image in images:
-        names = [f"{name.removesuffix('.png')}.nii.gz" for name in mask_names(image.image_id, run.form, run.classes)]
+        names = [f"{name.removesuffix('.png')}.nii.gz" for name in layout.mask_names(image.image_id)]
         planes = planes_of(run.masks(image), run.form, run.classes)
         for name, plane in zip(names, planes, strict=True):
             write_bytes_if_changed(output / name, encode(plane, image.spacing))

@@ -49,7 +49,9 @@ class Layout:
         """The entries with the masks of an image."""
         if self.kind == "rle":
             return [f"{image_id}.{name}{RUNS}" for name in self.classes]
-        return mask_names(image_id, self.form, self.classes)
+        if self.form == "per_class":
+            return [f"{image_id}.{name}.png" for name in self.classes]
+        return [f"{image_id}.png"]
 
     def probability_names(self, image_id: str) -> list[str]:
         """The entries with its probabilities, one per class; none where none are kept."""
@@ -69,8 +71,12 @@ class Layout:
 
     def encode_masks(self, image_id: str, masks: np.ndarray) -> dict[str, bytes]:
         """``masks`` (classes, rows, columns) bool as entries."""
-        runs = self.kind == "rle"
-        contents = [_encode_runs(mask) for mask in masks] if runs else encode_masks(masks, self.form, self.classes)
+        if self.kind == "rle":
+            contents = [_encode_runs(mask) for mask in masks]
+        elif self.form == "labels":
+            contents = [encode_png(label_image(masks, self.classes))]
+        else:
+            contents = [encode_png(mask.astype(np.uint8) * 255) for mask in masks]
         return dict(zip(self.mask_names(image_id), contents, strict=True))
 
     def decode_masks(self, contents: Sequence[bytes]) -> np.ndarray:
@@ -79,9 +85,12 @@ class Layout:
         Raises:
             ValueError: they are damaged.
         """
-        if self.kind == "files":
-            return decode_masks(contents, self.form, self.classes)
-        return np.stack([_decode_runs(content) for content in contents])
+        if self.kind == "rle":
+            return np.stack([_decode_runs(content) for content in contents])
+        images = [decode_png(content) for content in contents]
+        if self.form == "labels":
+            return np.stack([images[0] == value for value in label_values(self.classes)])
+        return np.stack([image > 127 for image in images])
 
     def expected_bytes(self, images: int, pixels: int, size: int) -> int:
         """What new masks of so many images, which have so many pixels together, take on the disk at most, about.
@@ -104,18 +113,6 @@ def mask_form(wanted: Literal["auto", "labels", "per_class"], classes: Classes, 
     return form
 
 
-def mask_names(image_id: str, form: MaskForm, classes: Classes) -> list[str]:
-    """The PNG files of one image."""
-    return [f"{image_id}.{name}.png" for name in classes] if form == "per_class" else [f"{image_id}.png"]
-
-
-def encode_masks(masks: np.ndarray, form: MaskForm, classes: Classes) -> list[bytes]:
-    """``masks`` (classes, rows, columns) bool as PNG files, in the order of :func:`mask_names`."""
-    if form != "labels":
-        return [encode_png(channel.astype(np.uint8) * 255) for channel in masks]
-    return [encode_png(label_image(masks, classes))]
-
-
 def label_image(masks: np.ndarray, classes: Classes) -> np.ndarray:
     """``masks`` (classes, rows, columns) bool as one image with the config's value of each class, uint8 or uint16."""
     values = label_values(classes)
@@ -123,18 +120,6 @@ def label_image(masks: np.ndarray, classes: Classes) -> np.ndarray:
     for value, channel in zip(values, masks, strict=True):
         labels[channel] = value
     return labels
-
-
-def decode_masks(files: Sequence[bytes], form: MaskForm, classes: Classes) -> np.ndarray:
-    """The reverse of :func:`encode_masks`, (classes, rows, columns) bool.
-
-    Raises:
-        ValueError: a file is not a grey PNG.
-    """
-    images = [decode_png(content) for content in files]
-    if form != "labels":
-        return np.stack([image > 127 for image in images])
-    return np.stack([images[0] == value for value in label_values(classes)])
 
 
 def encode_png(image: np.ndarray) -> bytes:

@@ -1,4 +1,7 @@
-"""Reference masks: one label file or one file per class, in any format, to one bit per class and pixel."""
+"""Reference masks: one label file or one file per class, in any format, to one bit per class and pixel.
+
+PNG, TIFF, BMP, GIF, NIfTI, DICOM and labelme files are told apart by their content.
+"""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -13,50 +16,8 @@ import numpy as np
 from segpipe.config import Classes
 from segpipe.errors import ImageError
 from segpipe.files.source import quiet, read_bytes, sniff
-from segpipe.masks.labels import MaskFile
-
-# The choice of a reader for a mask, by its content.
-
-
-def decode_mask(data: bytes, shape: tuple[int, int]) -> MaskFile:
-    """A PNG, TIFF, BMP, GIF, NIfTI, DICOM or labelme mask; raises ImageError without the file's name.
-
-    ``shape`` is the image's (rows, columns), for files that do not say theirs.
-    """
-    with decoding():
-        return _decode(data, shape)
-
-
-@contextmanager
-def decoding() -> Iterator[None]:
-    """Turn whatever a decoder raises into an ImageError that quotes nothing of the file."""
-    with quiet():
-        try:
-            yield
-        except ImageError:
-            raise
-        except Exception as error:
-            raise ImageError(f"cannot be decoded ({type(error).__name__}); the file is damaged") from None
-
-
-def _decode(data: bytes, shape: tuple[int, int]) -> MaskFile:
-    if data.removeprefix(b"\xef\xbb\xbf")[:64].lstrip().startswith((b"{", b"[")):
-        from segpipe.masks.labelme import read_labelme
-
-        return read_labelme(data, shape)
-    format_ = sniff(data)
-    if format_ == "JPEG":
-        raise ImageError("is a JPEG, whose compression changes labels near every edge; export the mask as PNG")
-    if format_ == "DICOM":
-        from segpipe.masks.seg import read_dicom_mask
-
-        return read_dicom_mask(data)
-    from segpipe.masks.picture import picture_from_nifti, picture_from_raster
-
-    return picture_from_nifti(data) if format_ == "NIfTI" else picture_from_raster(data, format_)
-
-
-# Reference masks: one label file or one file per class, to one bit per class and pixel.
+from segpipe.masks.labelme import read_labelme
+from segpipe.masks.mask_file import MaskFile, image_from_nifti, image_from_raster
 
 ASPECT_TOLERANCE = 0.02
 LEAST_OUTSIDE = 0.00005  # of what was drawn; less would be shown as 0.0000
@@ -101,7 +62,7 @@ def read_reference(
         if path is None:
             notes.append(f"mask_missing:{name}")
             continue
-        with _Named(path, root), decoding():
+        with _reading(path, root):
             plane = loaded[path].plane_of(name, classes[name], named)
             notes += plane.notes
             notes += outside_notes({name: plane.outside})
@@ -117,24 +78,39 @@ def outside_notes(shares: Mapping[str, float]) -> list[str]:
     return [f"mask_outside:{name}:{share:.4f}" for name, share in shares.items() if share >= LEAST_OUTSIDE]
 
 
-class _Named:
-    """Put the mask's name before the reason of an ImageError."""
-
-    def __init__(self, path: Path, root: Path) -> None:
-        self.name = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, ImageError):
-            raise ImageError(f"mask {self.name} {error}") from None
+@contextmanager
+def _reading(path: Path, root: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises into an ImageError that names the mask and quotes nothing of it."""
+    name = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
+    with quiet():
+        try:
+            yield
+        except ImageError as error:
+            raise ImageError(f"mask {name} {error}") from None
+        except Exception as error:
+            kind = type(error).__name__
+            raise ImageError(f"mask {name} cannot be decoded ({kind}); the file is damaged") from None
 
 
 def _load(path: Path, root: Path, shape: tuple[int, int]) -> tuple[MaskFile, str]:
     """A mask and the hash of its file: of one read, so that they belong together."""
-    with _Named(path, root):
+    with _reading(path, root):
         data = read_bytes(path)
-        return decode_mask(data, shape), hashlib.sha256(data).hexdigest()
+        return _decode(data, shape), hashlib.sha256(data).hexdigest()
+
+
+def _decode(data: bytes, shape: tuple[int, int]) -> MaskFile:
+    """``shape`` is the image's (rows, columns), for files that do not say theirs."""
+    if data.removeprefix(b"\xef\xbb\xbf")[:64].lstrip().startswith((b"{", b"[")):
+        return read_labelme(data, shape)
+    format_ = sniff(data)
+    if format_ == "JPEG":
+        raise ImageError("is a JPEG, whose compression changes labels near every edge; export the mask as PNG")
+    if format_ == "DICOM":
+        from segpipe.masks.seg import read_dicom_mask
+
+        return read_dicom_mask(data)
+    return image_from_nifti(data) if format_ == "NIfTI" else image_from_raster(data, format_)
 
 
 def _sources(

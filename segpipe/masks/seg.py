@@ -13,8 +13,7 @@ from segpipe.files.source import check_size
 from segpipe.images.dicom.accept import DicomImage, Words
 from segpipe.images.dicom.header import Header, name_of, read_header
 from segpipe.images.dicom.pixels import decode
-from segpipe.masks.labels import Label, MaskFile, Plane
-from segpipe.masks.picture import MaskPicture
+from segpipe.masks.mask_file import Label, MaskFile, MaskImage, Plane
 
 # The frames of a DICOM mask: stored words without loss, one frame at a time.
 
@@ -159,7 +158,7 @@ def label_number(label: Label) -> int:
     return next(name for name in label.names if isinstance(name, int))
 
 
-class LabelMap(MaskPicture):
+class LabelMap(MaskImage):
     """A picture of numbers that also have texts."""
 
     names = (int, str)
@@ -176,14 +175,14 @@ class LabelMap(MaskPicture):
         return MaskFile.plane_of_one_class(self, name)
 
 
-def _label_picture(frames: Frames, segments: dict[int, Label] | None) -> MaskPicture:
+def _label_picture(frames: Frames, segments: dict[int, Label] | None) -> MaskImage:
     if frames.count != 1:
         raise ImageError(f"has {frames.count} frames; a radiograph's mask has one, so export it for one picture")
     numbers = frames.read(0)
     if segments is not None:
         return LabelMap(numbers, segments)
     # a maximum of 0: whoever gives a radiograph for a mask must not get it cut at half its brightness
-    return MaskPicture(numbers, numbers, 0)
+    return MaskImage(numbers, numbers, 0)
 
 
 def _segment(item: Any) -> Label:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from segpipe.config import Classes
 from segpipe.errors import InputError
 from segpipe.files.atomic import remove_leftovers, write_bytes
-from segpipe.masks.encode import ENDINGS, Kind, Layout, MaskForm, decode_probability, holds_runs
+from segpipe.masks.encode import Kind, Layout, decode_probability, holds_runs
 from segpipe.masks.journal import Entry, Journal
 from segpipe.masks.table import SCHEMA, Table, write_table
 
@@ -224,19 +224,18 @@ class MaskReader:
         InputError: there is no such store; or, from its methods, an image is missing or damaged.
     """
 
-    def __init__(self, folder: Path, kind: Kind, form: MaskForm, classes: Classes) -> None:
-        self._folder, self._layout = folder, Layout(classes, form, kind)
+    def __init__(self, folder: Path, layout: Layout) -> None:
+        self._folder, self._layout = folder, layout
         try:
-            self._found = open_masks(folder, kind)
+            self._found = open_masks(folder, layout.kind)
         except (OSError, ValueError):
             raise InputError(self._complaint(str(folder / TABLE))) from None
 
     @classmethod
     def of_shard(cls, folder: Path, predictions: pd.DataFrame, classes: Classes) -> "MaskReader":
-        """That of a shard, in the kind of store and the form that its table of predictions names; without a row it may
-        be any."""
+        """That of a shard, laid out as its table of predictions says; without a row it may be any."""
         first: Any = predictions.iloc[0] if len(predictions) else {"masks": "files", "form": "per_class"}
-        return cls(folder, first["masks"], first["form"], classes)
+        return cls(folder, Layout(classes, first["form"], first["masks"], first.get("probabilities", "none")))
 
     def masks(self, image_id: str) -> np.ndarray:
         """The masks of an image, (classes, rows, columns) bool at the original size."""
@@ -251,18 +250,16 @@ class MaskReader:
 
         :func:`segpipe.preprocess.geometry.at_original_size` brings them to the image's size.
         """
-        for kind, ending in ENDINGS.items():
-            names = replace(self._layout, probabilities=kind).probability_names(image_id)
-            try:
-                return np.stack([decode_probability(name, self._found.read(name)) for name in names])
-            except KeyError:
-                continue
-            except (OSError, ValueError):
-                raise InputError(self._complaint(f"{image_id}.*{ending} of {self._folder}")) from None
-        raise InputError(
-            f"{self._folder} has no probabilities of {image_id}. Set predict.probabilities to uint8 or float16 and run "
-            "again; all images are predicted once more."
-        )
+        names = self._layout.probability_names(image_id)
+        if not names:
+            raise InputError(
+                f"{self._folder} has no probabilities of {image_id}. Set predict.probabilities to uint8 or float16 and "
+                "run again; all images are predicted once more."
+            )
+        try:
+            return np.stack([decode_probability(name, self._found.read(name)) for name in names])
+        except (KeyError, OSError, ValueError):
+            raise InputError(self._complaint(f"{names[0]} of {self._folder}")) from None
 
     def close(self) -> None:
         """Give open files back."""

@@ -10,7 +10,7 @@ from pycocotools import mask as coco_tools
 from segpipe.errors import ImageError
 from segpipe.interop.coco import from_coco_counts
 from segpipe.interop.rle import RunLengths
-from segpipe.masks import labelme as polygons
+from segpipe.masks import outlines as polygons
 
 FEW = settings(max_examples=100, deadline=None)
 MASKS = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 1))

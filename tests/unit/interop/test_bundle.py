@@ -14,6 +14,7 @@ from segpipe.demo.files import make_phantoms
 from segpipe.errors import InputError
 from segpipe.interop.export_model import export_model
 from segpipe.interop.graph import run_onnx
+from segpipe.masks.encode import Layout
 from segpipe.masks.store import MaskReader
 from segpipe.models.card import read_card
 from segpipe.predict.folder import Wish, predict_folder
@@ -122,6 +123,6 @@ def test_onnxruntime_makes_the_same_masks_at_the_original_size(phantoms, tmp_pat
         data = prepare({"image": phantoms / name, "invert": None})
         probability = 1 / (1 + np.exp(-run(data["image"][np.newaxis] / np.float32(255))[0]))
         found = finish({"probability": probability, "geometry": data["geometry"]})["mask"]
-        wanted = MaskReader(tmp_path / "masks", "files", "per_class", card.classes).masks(name[:-4])
+        wanted = MaskReader(tmp_path / "masks", Layout(card.classes, "per_class")).masks(name[:-4])
         assert found.shape == wanted.shape
         assert np.count_nonzero(found != wanted) == 0

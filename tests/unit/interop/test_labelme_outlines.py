@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from segpipe.interop.labelme import outlines
-from segpipe.masks import labelme as polygons
+from segpipe.masks import outlines as polygons
 
 
 def drawn_again(mask, tolerance=0.0):

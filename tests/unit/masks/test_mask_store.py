@@ -69,7 +69,7 @@ def contents(folder):
 
 
 def read(folder, kind, image_id, form="per_class"):
-    with MaskReader(place(folder), kind, form, CLASSES) as reader:
+    with MaskReader(place(folder), layout(kind, form=form)) as reader:
         return reader.masks(image_id)
 
 
@@ -220,7 +220,7 @@ def test_damaged_lines_of_the_journal_cost_their_images_only(tmp_path, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_masks_at_all_are_a_store_too(tmp_path, kind):
     run(tmp_path, kind, ())
-    with MaskReader(place(tmp_path), kind, "per_class", CLASSES) as reader, pytest.raises(InputError, match="missing"):
+    with MaskReader(place(tmp_path), layout(kind)) as reader, pytest.raises(InputError, match="missing"):
         reader.masks("a")
 
 
@@ -300,7 +300,7 @@ def test_a_file_with_other_bytes_than_recorded_is_not_deleted_with_its_image(tmp
 @pytest.mark.parametrize(("probabilities", "most"), [("uint8", 0.5 / 255), ("float16", 2**-11)])
 def test_probabilities_are_kept_beside_masks(tmp_path, kind, probabilities, most):
     run(tmp_path, kind, probabilities=probabilities)
-    with MaskReader(place(tmp_path), kind, "per_class", CLASSES) as reader:
+    with MaskReader(place(tmp_path), layout(kind, probabilities)) as reader:
         for image_id in IDS:
             np.testing.assert_array_equal(reader.masks(image_id), masks_of(image_id))
             assert np.abs(reader.probabilities(image_id) - probabilities_of(image_id)).max() <= most + 1e-7
@@ -313,7 +313,7 @@ def test_probabilities_that_are_wanted_later_are_made_and_unwanted_ones_go(tmp_p
     assert run(tmp_path / "both", kind) == list(IDS)
     assert contents(tmp_path / "both") == contents(tmp_path / "fresh")
     wanted = pytest.raises(InputError, match=r"no probabilities of a\. Set predict\.probabilities")
-    with MaskReader(place(tmp_path / "both"), kind, "per_class", CLASSES) as reader, wanted:
+    with MaskReader(place(tmp_path / "both"), layout(kind)) as reader, wanted:
         reader.probabilities("a")
     assert run(tmp_path / "fresh", kind, probabilities="uint8") == []
 

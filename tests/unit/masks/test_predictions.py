@@ -3,7 +3,7 @@ import pytest
 
 from segpipe.config.data import have_label_values
 from segpipe.errors import ConfigError
-from segpipe.masks.encode import decode_masks, decode_png, encode_masks, mask_form, mask_names
+from segpipe.masks.encode import Layout, decode_png, mask_form
 
 
 def masks(classes):
@@ -31,9 +31,10 @@ def test_masks_are_written_as_the_references_are_unless_asked_otherwise(wanted, 
 def test_what_is_written_reads_back_with_overlaps(form, count):
     classes = dict.fromkeys("abc"[:count])
     truth = masks(count)
-    files = encode_masks(truth, form, classes)
-    assert len(files) == len(mask_names("x", form, classes)) == count
-    np.testing.assert_array_equal(decode_masks(files, form, classes), truth)
+    layout = Layout(classes, form)
+    files = layout.encode_masks("x", truth)
+    assert len(files) == len(layout.mask_names("x")) == count
+    np.testing.assert_array_equal(layout.decode_masks(list(files.values())), truth)
 
 
 @pytest.mark.parametrize("values", [[1, 2], [100, 1000]])
@@ -41,9 +42,10 @@ def test_labels_carry_the_configs_pixel_values(values):
     classes = {"a": [values[0]], "b": [values[1]]}
     truth = masks(2)
     truth[1] &= ~truth[0]
-    (file,) = encode_masks(truth, "labels", classes)
+    layout = Layout(classes, "labels")
+    (file,) = layout.encode_masks("x", truth).values()
     assert set(np.unique(decode_png(file))) == {0, *values}
-    np.testing.assert_array_equal(decode_masks([file], "labels", classes), truth)
+    np.testing.assert_array_equal(layout.decode_masks([file]), truth)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from segpipe.config import Predict
 from segpipe.errors import ConfigError, InputError
+from segpipe.masks.encode import Layout
 from segpipe.masks.store import MaskReader
 from segpipe.predict.shard import images_seen, predict_shard
 from segpipe.train.stage import train_model
@@ -32,7 +33,7 @@ def predict(prepared, models, output, dataset=True, label_masks=False, **changes
 
 
 def read_masks(masks, image_id, form, classes):
-    with MaskReader(masks, "files", form, classes) as reader:
+    with MaskReader(masks, Layout(classes, form)) as reader:
         return reader.masks(image_id)
 
 
