@@ -11,11 +11,8 @@ from segpipe.errors import ImageError
 
 Format = Literal["DICOM", "PNG", "JPEG", "TIFF", "BMP", "GIF", "NIfTI"]
 
-MAX_PIXELS = 150_000_000
-"""Largest picture that is decoded, rows x columns: ten times the largest detector."""
-
 MAX_DECODED_BYTES = 150_000_000
-"""Largest picture that is decoded, in bytes of all its samples."""
+"""Largest picture that is decoded, in bytes of all its samples: at one byte ten times the largest detector."""
 
 MAX_FILE_BYTES = 2**30
 """Largest file that is read into memory."""
@@ -82,15 +79,11 @@ def check_size(rows: int, columns: int, pixel_bytes: int = 1) -> None:
     """
     if rows < 1 or columns < 1:
         raise ImageError(f"declares {rows} rows and {columns} columns, so there is no picture in it")
-    if rows * columns > MAX_PIXELS:
-        raise ImageError(
-            f"declares {rows} x {columns} pixels, more than the {MAX_PIXELS} that are decoded; "
-            "its header is damaged, or it has to be made smaller first"
-        )
     if rows * columns * pixel_bytes > MAX_DECODED_BYTES:
+        size = f"{pixel_bytes} byte{'s' if pixel_bytes > 1 else ''} a pixel"
         raise ImageError(
-            f"declares {rows} x {columns} pixels of {pixel_bytes} bytes, more than the {MAX_DECODED_BYTES} bytes that "
-            "are decoded; its header is damaged, or it has to be made smaller first"
+            f"declares {rows} x {columns} pixels, more than the {MAX_DECODED_BYTES // pixel_bytes} that are decoded at "
+            f"{size}; its header is damaged, or it has to be made smaller first"
         )
 
 

@@ -48,20 +48,14 @@ BY_FRAME = (
     uid.BreastProjectionXRayImageStorageForPresentation,
     uid.BreastProjectionXRayImageStorageForProcessing,
 )
-FOR_PROCESSING = (
-    uid.DigitalXRayImageStorageForProcessing,
-    uid.DigitalMammographyXRayImageStorageForProcessing,
-    uid.DigitalIntraOralXRayImageStorageForProcessing,
-)
 
 COLOUR = ("RGB", "PALETTE COLOR", "HSV", "ARGB", "CMYK", "XYB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422",
           "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")  # fmt: skip
-HOLDING_WORDS = (
+NATIVE = (
     uid.ImplicitVRLittleEndian,
     uid.ExplicitVRLittleEndian,
     uid.ExplicitVRBigEndian,
     uid.DeflatedExplicitVRLittleEndian,
-    uid.RLELossless,
 )
 PIXEL_DATA_TAG = b"\xe0\x7f\x10\0"
 
@@ -140,7 +134,7 @@ def radiographic_modality(header: Header) -> str:
     modality = header.term("Modality")
     if not _may_be_radiograph(modality, sop_class):
         raise ImageError(_what_it_is(modality, sop_class))
-    if sop_class in FOR_PROCESSING or header.term("PresentationIntentType") == "FOR PROCESSING":
+    if name_of(sop_class).endswith("For Processing") or header.term("PresentationIntentType") == "FOR PROCESSING":
         header.note("for_processing")
     if modality:
         return modality
@@ -218,7 +212,7 @@ def _words(header: Header) -> Words:
     if stored is None:
         header.note("bits_stored_absent")
         stored = allocated
-    if high is None or header.transfer_syntax not in HOLDING_WORDS:
+    if high is None or header.transfer_syntax not in (*NATIVE, uid.RLELossless):
         high = stored - 1  # codestreams hold values, not words
     if not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
         raise ImageError(

@@ -18,7 +18,7 @@ from PIL import Image
 from pydicom import uid
 
 from segpipe.errors import ImageError
-from segpipe.images.dicom.accept import DicomImage, Words
+from segpipe.images.dicom.accept import NATIVE, DicomImage, Words
 from segpipe.images.dicom.codestream import JPEG_2000_START, Codestream, Family, check_codestream, to_words
 from segpipe.images.dicom.header import NOT_STATED, Header, name_of
 from segpipe.images.jpeg import check_scans, decode_grey, read_jpeg_header
@@ -28,12 +28,6 @@ STARTS = (b"\xff\xd8\xff", JPEG_2000_START)  # of a JPEG, JPEG-LS or JPEG 2000 c
 DAMAGED = "has compressed pixel data in damaged fragments; copy it again"
 MAX_LEVELS = 3
 
-NATIVE = (
-    uid.ImplicitVRLittleEndian,
-    uid.ExplicitVRLittleEndian,
-    uid.ExplicitVRBigEndian,
-    uid.DeflatedExplicitVRLittleEndian,
-)
 Decoder = Callable[[bytes], np.ndarray]
 """Takes a codestream and returns (rows, columns) of integers, or raises anything."""
 

@@ -396,3 +396,18 @@ def test_nothing_of_the_header_reaches_logs_warnings_or_the_result(
     output = capfd.readouterr()
     everything = f"{radiograph} {caplog.text} {output.out} {output.err} {[str(w.message) for w in caught]}"
     assert SECRET[:-1] not in everything
+
+
+@pytest.mark.parametrize(("said", "kept"), [("YES", "YES"), ("NO", "NO"), ("PHICANARY", ""), ("", "")])
+def test_of_burned_in_annotation_and_recognizable_features_only_the_defined_terms_are_kept(
+    said: str, kept: str
+) -> None:
+    tags = {"BurnedInAnnotation": said, "RecognizableVisualFeatures": said}
+    decisions = read_radiograph(file_of(dataset_of(asymmetric(), 8, **tags))).decisions
+    assert decisions.burned_in_annotation == kept
+    assert decisions.recognizable_visual_features == kept
+
+
+def test_files_that_do_not_say_whether_they_are_annotated_have_blanks() -> None:
+    decisions = read_radiograph(file_of(dataset_of(asymmetric(), 8))).decisions
+    assert (decisions.burned_in_annotation, decisions.recognizable_visual_features) == ("", "")
