@@ -1,13 +1,19 @@
-"""provenance.json: what must be the same when a run is made again, and what may differ."""
+"""provenance.json: what must be the same when a run is made again, and what may differ.
+
+Inputs, stores and masks were hashed when they were read or written, and the tables hold those hashes; here they are
+only put together, so that no archive is read twice. `segpipe verify` compares them with the files. Nothing names a user
+or a host, unless asked.
+"""
 
 import hashlib
 import os
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, distributions, requires
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from re import match
 from typing import Any
@@ -17,21 +23,72 @@ import pyarrow.parquet as pq
 
 import segpipe
 from segpipe import __version__
+from segpipe.audit.crate import CONFIG, crate
 from segpipe.config import Config
 from segpipe.config.load import shareable
 from segpipe.config.variants import RUN, trials
 from segpipe.errors import InputError
+from segpipe.files.atomic import write_bytes, write_text
+from segpipe.files.json_file import canonical_json, read_json
 from segpipe.files.stamp import hash_file
 from segpipe.models.card import WEIGHTS, read_card
 from segpipe.report.page.run_facts import STAGES, machine, stage_time
 
-# What must be the same when a run is made again: config, seeds, and hashes of all that it read and wrote.
-#
-# Inputs, stores and masks were hashed when they were read or written, and the tables hold those hashes; here they are
-# only put together, so that no archive is read twice. `segpipe verify` compares them with the files.
-
+RECORD, CRATE = "provenance.json", "ro-crate-metadata.json"
 TABLES = ("report.csv", "report.parquet", "summary.json", "groups.csv")
+_PAGES = ("overview.png", "report.html")  # fonts, versions and times are in their bytes
 _READ, _STORED, _PREDICTED = ("sha256", "mask_sha256"), ("picture", "content"), ("masks_sha256",)
+_FORMAT = 1
+_GIT_SECONDS = 60
+
+
+def write_provenance(
+    config: Config, results: Path, shards: Sequence[str], project: Path | None = None, with_host: bool = False
+) -> None:
+    """Write ``provenance.json``, ``workflow/`` and ``ro-crate-metadata.json`` into ``results``.
+
+    ``project`` is the folder with the Snakefile that ran; by default the checkout that this package is part of.
+
+    Raises:
+        InputError: a table, model or output of the run is missing or damaged.
+    """
+    project = project or project_folder()
+    record: dict[str, Any] = {
+        "format": _FORMAT,
+        "same": content(config, results, shards),
+        "may_differ": environment(config, results, shards, project, with_host),
+    }
+    copied = [] if project is None else _copy_workflow(project, results)
+    write_text(results / CONFIG, canonical_json(record["same"]["config"]))
+    write_text(results / RECORD, canonical_json(record))
+    files = {name: file_hash(results / name) for name in [*copied, CONFIG, RECORD]}
+    write_text(results / CRATE, canonical_json(crate(record, files)))
+
+
+def read_provenance(results: Path) -> dict[str, Any]:
+    """The record of a run.
+
+    Raises:
+        InputError: there is none, or another version of segpipe wrote it.
+    """
+    path = results / RECORD
+    record = read_json(
+        path,
+        missing="{path} cannot be read ({reason}), so it is not known what the run was made from. Give the results "
+        "folder of a finished run; snakemake writes the file at its end.",
+        damaged="{path} is no JSON: it was changed or cut. Delete it and run snakemake.",
+    )
+    if not isinstance(record, dict) or record.get("format") != _FORMAT:
+        raise InputError(f"{path} is of another version of segpipe. Delete it and run snakemake.")
+    return record
+
+
+def _copy_workflow(project: Path, results: Path) -> list[str]:
+    """Snakefile and rules as they are now, into ``workflow/``; the names of the copies below ``results``."""
+    names = ["Snakefile", *sorted(f"workflow/rules/{path.name}" for path in (project / "workflow/rules").glob("*.smk"))]
+    for name in names:
+        write_bytes(results / "workflow" / name, (project / name).read_bytes())
+    return [f"workflow/{name}" for name in names]
 
 
 def content(config: Config, results: Path, shards: Sequence[str]) -> dict[str, Any]:
@@ -45,7 +102,7 @@ def content(config: Config, results: Path, shards: Sequence[str]) -> dict[str, A
     models = model_folders(config, results)
     return {
         "config": shareable(config.model_dump(mode="json")),
-        "seeds": {"run": config.seed, **{name: _seed(folder) for name, folder in models.items()}},
+        "seeds": {"run": config.seed, **{name: _card(folder).get("seed") for name, folder in models.items()}},
         "inputs": _fingerprints(stores, _READ),
         "stores": _fingerprints(stores, _STORED),
         "weights": {name: file_hash(folder / WEIGHTS) for name, folder in models.items()},
@@ -102,19 +159,11 @@ def _rows(path: Path, columns: Sequence[str]) -> list[str]:
     return [" ".join(value or "" for value in row) for row in zip(*values, strict=True)]
 
 
-def _seed(folder: Path) -> Any:
-    return read_card(folder).provenance.get("seed")
+def _card(folder: Path) -> dict[str, Any]:
+    return read_card(folder).provenance
 
 
-# What may differ when a run is made again: versions, machine, devices, state of the code, times.
-#
-# Nothing here names a user or a host, unless asked.
-
-PICTURES = ("overview.png", "report.html")  # fonts, versions and times are in their bytes
-_GIT_SECONDS = 60
-
-
-def surroundings(
+def environment(
     config: Config, results: Path, shards: Sequence[str], project: Path | None, with_host: bool
 ) -> dict[str, Any]:
     """The section ``may_differ`` of provenance.json; ``project`` is the folder of the Snakefile, if there is one."""
@@ -127,7 +176,7 @@ def surroundings(
         "code": _git(project),
         "times": [asdict(time) for rule in STAGES if (time := stage_time(results / "benchmarks", rule))],
         **_began_and_ended(results),
-        "outputs": {name: file_hash(results / name) for name in PICTURES if (results / name).is_file()},
+        "outputs": {name: file_hash(results / name) for name in _PAGES if (results / name).is_file()},
     }
 
 
@@ -139,32 +188,21 @@ def project_folder() -> Path | None:
 
 def software() -> dict[str, str]:
     """Versions of Python, segpipe, and of all that segpipe needs, as they are installed here."""
-    try:
-        needed = {_plain(match(r"[\w.-]+", text)[0]) for text in requires("segpipe") or () if "extra ==" not in text}  # type: ignore[index]
-    except PackageNotFoundError:
-        needed = set()
-    needed.add("openvino")
-    found = {_plain(each.metadata["Name"]): each.version for each in distributions() if each.metadata["Name"]}
-    versions = {name: found[name] for name in sorted(needed) if name in found}
-    return {"python": platform.python_version(), "segpipe": __version__, **versions}
+    names = {"openvino"}
+    with suppress(PackageNotFoundError):
+        names |= {match(r"[\w.-]+", text)[0] for text in requires("segpipe") or () if "extra ==" not in text}  # type: ignore[index]
+    found = {}
+    for name in sorted(names):
+        with suppress(PackageNotFoundError):
+            found[name.lower().replace("_", "-")] = version(name)
+    return {"python": platform.python_version(), "segpipe": __version__, **found}
 
 
 def devices(config: Config, results: Path, shards: Sequence[str]) -> dict[str, list[str]]:
     """On what kind of device models were trained and by which engine masks were computed, wherever that was."""
-    trained = {
-        str(read_card(folder).provenance.get("device", "")) for folder in model_folders(config, results).values()
-    }
-    engines: set[str] = set()
-    for shard in shards:
-        column = pq.read_table(results / "predictions" / f"{shard}.parquet", columns=["engine"], partitioning=None)[
-            "engine"
-        ]
-        engines |= {value for value in column.to_pylist() if value}
-    return {"training": sorted(trained - {""}), "prediction": sorted(engines)}
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", "-")
+    trained = {str(_card(folder).get("device", "")) for folder in model_folders(config, results).values()}
+    engines = {engine for shard in shards for engine in _rows(results / f"predictions/{shard}.parquet", ["engine"])}
+    return {"training": sorted(trained - {""}), "prediction": sorted(engines - {""})}
 
 
 def _git(project: Path | None) -> dict[str, Any]:

@@ -11,8 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from segpipe.audit.provenance import TABLES, project_folder
-from segpipe.audit.record import RECORD, read_provenance
+from segpipe.audit.provenance import RECORD, TABLES, project_folder, read_provenance
 from segpipe.config import Config
 from segpipe.config.load import left_out, parse_config, shareable
 from segpipe.config.stages import ProvenanceStage, load_stage, stage_file

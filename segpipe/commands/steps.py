@@ -188,7 +188,7 @@ def provenance(
     log: Log = None,
 ) -> None:
     """Write what the run was made from: provenance.json, ro-crate-metadata.json, a copy of the workflow."""
-    from segpipe.audit.record import write_provenance
+    from segpipe.audit.provenance import write_provenance
     from segpipe.config.load import parse_config
     from segpipe.config.stages import ProvenanceStage, load_stage
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-from segpipe.audit.record import write_provenance
+from segpipe.audit.provenance import write_provenance
 from segpipe.config import Config
 from segpipe.config.load import parse_config
 from segpipe.config.stages import stage_configs

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from segpipe.audit.record import read_provenance
+from segpipe.audit.provenance import read_provenance
 from tests.workflow.conftest import TINY, Run
 
 

@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from typing import TextIO
 
-from segpipe.audit.record import RECORD
+from segpipe.audit.provenance import RECORD
 from segpipe.audit.verify import inputs, outputs
 from segpipe.audit.verify.run import KINDS, Finding, Run, UnreadableError
 from segpipe.config.load import load_config

@@ -16,8 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segpipe.audit.provenance import content
-from segpipe.audit.record import RECORD, read_provenance
+from segpipe.audit.provenance import RECORD, content, read_provenance
 from segpipe.audit.verify.run import Finding, Run, UnreadableError, finding, read_columns
 from segpipe.config.stages import PredictStage, ReportStage, ScoreStage
 from segpipe.errors import InputError

@@ -4,12 +4,13 @@ import getpass
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import pydicom
 import pytest
 
-from segpipe.audit.provenance import file_hash, project_folder
-from segpipe.audit.record import read_provenance, write_provenance
+from segpipe.audit.provenance import file_hash, project_folder, read_provenance, write_provenance
 from segpipe.config.load import LEFT_OUT, left_out, shareable
 from segpipe.demo.files import make_phantoms
 from segpipe.errors import InputError
@@ -130,6 +131,16 @@ def test_the_crate_is_a_workflow_run_crate(config, results):
     assert action["startTime"] < action["endTime"]
     assert action["object"]
     assert {"@id": "report.csv"} in action["result"]
+
+
+def test_the_same_run_gives_the_same_bytes_and_no_client_for_the_network_is_loaded_before(config, results):
+    code = "import sys, segpipe.audit.provenance; assert not {'rocrate', 'requests'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    written = []
+    for _ in range(2):
+        write_provenance(config, results, SHARDS)
+        written.append([(results / name).read_bytes() for name in ("provenance.json", "ro-crate-metadata.json")])
+    assert written[0] == written[1]
 
 
 def test_whatever_the_crate_names_is_described_and_has_the_hash_it_says(config, results):

@@ -7,9 +7,9 @@ import subprocess
 import pytest
 from typer.testing import CliRunner
 
-from segpipe.audit import provenance as surroundings
+from segpipe.audit import provenance
 from segpipe.audit import reproduce as again
-from segpipe.audit.record import write_provenance
+from segpipe.audit.provenance import write_provenance
 from segpipe.audit.reproduce import compare_runs, config_again, prepare, run_again
 from segpipe.cli import app
 from segpipe.errors import ConfigError, DifferenceError, InputError
@@ -160,7 +160,7 @@ def test_the_verb_runs_and_compares_and_leaves_the_first_run_alone(first, tmp_pa
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(again.subprocess, "run", snakemake)
-    monkeypatch.setattr(surroundings, "_git", lambda project: {})
+    monkeypatch.setattr(provenance, "_git", lambda project: {})
     before = {path: path.stat().st_mtime_ns for path in first.folder.rglob("*")}
     done = CliRunner().invoke(app, ["reproduce", str(first.folder), "--output", str(output), "--cores", "1"])
     assert called[0][-2:] == ["--configfile", str(output / "reproduce.json")]
