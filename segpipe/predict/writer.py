@@ -19,7 +19,7 @@ from segpipe.predict.postprocess import postprocessing
 from segpipe.predict.prefetch import WriteBehind
 from segpipe.preprocess.geometry import Geometry
 from segpipe.score.calibration import FACTS, mean_entropy
-from segpipe.score.columns import count_components
+from segpipe.score.measure import count_components
 
 # What prediction alone tells of a mask, for every image, labelled or not: the report's measures of quality.
 
