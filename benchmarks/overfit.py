@@ -23,10 +23,10 @@ from segpipe.config.stages import TrainStage, stage_configs
 from segpipe.demo.render import phantom_arrays
 from segpipe.models.device import fix_arithmetic
 from segpipe.preprocess.store import pack_bits, stack_writer, write_table
-from segpipe.train.data import Feed
+from segpipe.train.data import TrainLoader
 from segpipe.train.distributed import join
 from segpipe.train.seeds import learning_rate
-from segpipe.train.step import Learner
+from segpipe.train.step import TrainStep
 from segpipe.train.validation import validation_miou
 
 IMAGES = 8
@@ -67,8 +67,8 @@ def overfit(stage: TrainStage, rows: pd.DataFrame, shards: Path, every: int) -> 
     config, table, seconds, used = stage.train, [], 0.0, 0.0
     with join(config.device) as team:
         fix_arithmetic(config.threads, config.deterministic, config.tf32)
-        feed = Feed(stage, rows, shards, stage.seed, team, int(config.batch_size))
-        learner, steps, step = Learner(stage, stage.seed, team), feed.batching.steps, 0
+        feed = TrainLoader(stage, rows, shards, stage.seed, team, int(config.batch_size))
+        learner, steps, step = TrainStep(stage, stage.seed, team), feed.steps, 0
         for epoch in range(1, config.epochs + 1):
             started, spent = time.monotonic(), time.process_time()
             learner.begin_epoch(epoch)
@@ -76,11 +76,11 @@ def overfit(stage: TrainStage, rows: pd.DataFrame, shards: Path, every: int) -> 
                 rate = learning_rate(
                     step, config.epochs * steps, round(config.warmup_epochs * steps), config.learning_rate
                 )
-                learner.step(images, masks, rate, step)
+                learner.run(images, masks, rate, step)
                 step += 1
             seconds, used = seconds + time.monotonic() - started, used + time.process_time() - spent
             if epoch % every == 0 or epoch == config.epochs:
-                miou = validation_miou(learner.judged, rows, shards, len(stage.classes), 2, team.device)
+                miou = validation_miou(learner.evaluated, rows, shards, len(stage.classes), 2, team.device)
                 table.append([str(epoch), f"{seconds:.0f}", f"{used:.0f}", f"{miou:.4f}"])
     return table
 

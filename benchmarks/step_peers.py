@@ -21,9 +21,9 @@ from segpipe.config.stages import TrainStage, stage_configs
 from segpipe.models.device import fix_arithmetic
 from segpipe.models.networks.registry import parameter_count
 from segpipe.preprocess.store import open_store, unpack_bits
-from segpipe.train.data import Feed
-from segpipe.train.distributed import Team
-from segpipe.train.step import Learner
+from segpipe.train.data import TrainLoader
+from segpipe.train.distributed import ProcessGroup
+from segpipe.train.step import TrainStep
 
 CLASSES = ("lung", "heart")
 
@@ -61,16 +61,16 @@ class Segpipe:
     def __init__(self, setting: Setting, model: dict[str, Any], augment: str) -> None:
         self.setting, self.batch_size = setting, setting.batch_size
         self.stage = _stage(setting, model, augment)
-        self.team = Team(torch.device(setting.device))
+        self.team = ProcessGroup(torch.device(setting.device))
         rows = open_store(setting.store / "0000").table
         self.rows = rows.assign(shard="0000", row=range(len(rows)))
-        self.feed = Feed(self.stage, self.rows, setting.store, 0, self.team, self.batch_size)
+        self.feed = TrainLoader(self.stage, self.rows, setting.store, 0, self.team, self.batch_size)
 
     def build(self) -> int:
         """The network in training mode."""
         train = self.stage.train
         fix_arithmetic(train.threads, train.deterministic, train.tf32)
-        self.learner = Learner(self.stage, 0, self.team)
+        self.learner = TrainStep(self.stage, 0, self.team)
         self.learner.begin_epoch(1)
         return parameter_count(self.learner.network)
 
@@ -80,7 +80,7 @@ class Segpipe:
 
     def step(self, batch: Any) -> None:
         """That of the training loop."""
-        self.learner.step(*batch, 1e-4, 1)
+        self.learner.run(*batch, 1e-4, 1)
 
 
 def _stage(setting: Setting, model: dict[str, Any], augment: str) -> TrainStage:

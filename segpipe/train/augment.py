@@ -1,4 +1,8 @@
-"""Augmentation of a whole batch on the device that trains, drawn from (seed, epoch, image) and from nothing else."""
+"""Augmentation of a whole batch at once, on the device that trains, drawn from (seed, epoch, image) and nothing else.
+
+Each image has parameters of its own, so what happens to it does not depend on its batch. Compared with a transform
+per image on the CPU this costs a fraction, and a GPU does not wait.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,13 +16,11 @@ from torch import Tensor
 
 from segpipe.train.seeds import draw_seed
 
-# What happens to each image of a batch, drawn from (seed, epoch, image) and from nothing else.
-
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class AugmentationPolicy:
     """Probabilities and ranges; a probability of 0 leaves a step out. Lengths are fractions of the picture's side."""
 
     pose: float = 0.0  # probability of rotation, scaling and shift together
@@ -43,16 +45,16 @@ class Recipe:
     erase_side: Range = (0.0, 0.0)
 
 
-RECIPES: dict[Literal["none", "light", "strong"], Recipe] = {
-    "none": Recipe(),
+POLICIES: dict[Literal["none", "light", "strong"], AugmentationPolicy] = {
+    "none": AugmentationPolicy(),
     # poses and exposures that a second visit to the same X-ray room might give
-    "light": Recipe(
+    "light": AugmentationPolicy(
         pose=0.8, degrees=10, scale=0.12, shift=0.05,
         gamma=0.5, gamma_range=(0.7, 1.4), contrast=0.3, contrast_change=0.15,
         brightness=0.3, brightness_change=0.08, noise=0.2, noise_deviation=0.03,
     ),
     # other rooms, detectors and bodies
-    "strong": Recipe(
+    "strong": AugmentationPolicy(
         pose=0.9, degrees=20, scale=0.25, shift=0.1, elastic=0.3, elastic_shift=0.015,
         gamma=0.5, gamma_range=(0.6, 1.6), contrast=0.4, contrast_change=0.3,
         brightness=0.4, brightness_change=0.15, blur=0.2, blur_sigma=(0.001, 0.003),
@@ -62,6 +64,7 @@ RECIPES: dict[Literal["none", "light", "strong"], Recipe] = {
 }  # fmt: skip
 
 ELASTIC_GRID = 8  # control points a side
+LARGEST_BLUR = 4.0  # standard deviations on each side of a blur's kernel
 
 
 @dataclass(frozen=True)
@@ -80,15 +83,15 @@ class Draws:
     erase: np.ndarray  # (n, 4) float32: top, left, bottom, right as fractions; all 0: nothing
 
 
-def draw(recipe: Recipe, seed: int, epoch: int, image_ids: Sequence[str]) -> Draws:
+def draw(policy: AugmentationPolicy, seed: int, epoch: int, image_ids: Sequence[str]) -> Draws:
     """The draws of some images; those of one image do not depend on the others."""
     seeds = [draw_seed(seed, epoch, image_id) for image_id in image_ids]
-    rows = [_one(recipe, np.random.Generator(np.random.PCG64(number))) for number in seeds]
+    rows = [_one(policy, np.random.Generator(np.random.PCG64(number))) for number in seeds]
     columns = [np.stack([np.asarray(row[place], np.float32) for row in rows]) for place in range(9)]
     return Draws(np.array(seeds, np.int64), *columns)
 
 
-def _one(recipe: Recipe, rng: np.random.Generator) -> tuple[object, ...]:
+def _one(policy: AugmentationPolicy, rng: np.random.Generator) -> tuple[object, ...]:
     # Everything is drawn whether it is used or not, so that changing one step changes no other.
     happens, amount = rng.random(9), rng.uniform(-1, 1, 14)
     field = rng.standard_normal((2, ELASTIC_GRID, ELASTIC_GRID))
@@ -98,36 +101,28 @@ def _one(recipe: Recipe, rng: np.random.Generator) -> tuple[object, ...]:
         return limits[0] + float(unit[place]) * (limits[1] - limits[0])
 
     return (
-        _pose(recipe, amount) if happens[0] < recipe.pose else np.eye(2, 3),
-        field * 2 * recipe.elastic_shift if happens[1] < recipe.elastic else np.zeros_like(field),
-        within(recipe.gamma_range, 5) if happens[2] < recipe.gamma else 1.0,
-        1 + recipe.contrast_change * amount[6] if happens[3] < recipe.contrast else 1.0,
-        recipe.brightness_change * amount[7] if happens[4] < recipe.brightness else 0.0,
-        within(recipe.blur_sigma, 8) if happens[5] < recipe.blur else 0.0,
-        within(recipe.coarse_range, 9) if happens[6] < recipe.coarse else 1.0,
-        recipe.noise_deviation * unit[10] if happens[7] < recipe.noise else 0.0,
-        _rectangle(within(recipe.erase_side, 11), unit[12:14]) if happens[8] < recipe.erase else np.zeros(4),
+        _pose(policy, amount) if happens[0] < policy.pose else np.eye(2, 3),
+        field * 2 * policy.elastic_shift if happens[1] < policy.elastic else np.zeros_like(field),
+        within(policy.gamma_range, 5) if happens[2] < policy.gamma else 1.0,
+        1 + policy.contrast_change * amount[6] if happens[3] < policy.contrast else 1.0,
+        policy.brightness_change * amount[7] if happens[4] < policy.brightness else 0.0,
+        within(policy.blur_sigma, 8) if happens[5] < policy.blur else 0.0,
+        within(policy.coarse_range, 9) if happens[6] < policy.coarse else 1.0,
+        policy.noise_deviation * unit[10] if happens[7] < policy.noise else 0.0,
+        _rectangle(within(policy.erase_side, 11), unit[12:14]) if happens[8] < policy.erase else np.zeros(4),
     )
 
 
-def _pose(recipe: Recipe, amount: np.ndarray) -> np.ndarray:
-    angle = np.deg2rad(recipe.degrees * amount[0])
+def _pose(policy: AugmentationPolicy, amount: np.ndarray) -> np.ndarray:
+    angle = np.deg2rad(policy.degrees * amount[0])
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    sides = 1 + recipe.scale * amount[1:3]
-    return np.column_stack([rotation * sides, 2 * recipe.shift * amount[3:5]])
+    sides = 1 + policy.scale * amount[1:3]
+    return np.column_stack([rotation * sides, 2 * policy.shift * amount[3:5]])
 
 
 def _rectangle(side: float, place: np.ndarray) -> np.ndarray:
     top, left = place * (1 - side)
     return np.array([top, left, top + side, left + side])
-
-
-# Augmentation of a whole batch at once, on the device that trains.
-#
-# Each image has its own parameters (:mod:`segpipe.train.augment`), so the result for an image does not
-# depend on its batch. Compared with a transform per image on the CPU this costs a fraction, and a GPU does not wait.
-
-LARGEST_BLUR = 4.0  # standard deviations on each side of a blur's kernel
 
 
 def augment(images: Tensor, masks: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,7 @@
-"""Checkpoints: everything that training has to remember, and the fingerprint that says what it belongs to."""
+"""Checkpoints: all that training has to remember, and the training fingerprint that says what it belongs to.
+
+The fingerprint holds everything that decides the weights. It is kept readable, so that a difference has a name.
+"""
 
 import errno
 import hashlib
@@ -21,17 +24,25 @@ from segpipe.models.weights import versions
 from segpipe.train.finetune import init_hash
 from segpipe.train.roles import Roles
 
-# What a checkpoint belongs to: everything that decides the weights, kept readable so that a difference has a name.
-
-Contract = dict[str, Any]
+Fingerprint = dict[str, Any]
 """``settings``: values by dotted key; ``training`` and ``validation``: hash of picture and masks by image."""
 
-# Keys that change no byte of the model, or stand in the contract as what they led to.
+Weights = dict[str, torch.Tensor]
+
+# Keys that change no byte of the model, or stand in the fingerprint as what they led to.
 NEUTRAL = {"workers", "preview_every", "tensorboard", "mlflow", "repeats", "device", "precision"}
 SHOWN = 60  # characters of a value in a message
 
+# Permissions, disks and networks; torch stumbles over a file cut short with an OSError, too, of another number.
+UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 
-def contract(stage: TrainStage, model: str, roles: Roles, device: torch.device, precision: torch.dtype) -> Contract:
+FILES = 3  # last.pt and best.pt, and for a moment the one that replaces one of them
+STATES = 5  # in each: weights, their average, the best ones, and the two moments of AdamW
+
+
+def training_fingerprint(
+    stage: TrainStage, model: str, roles: Roles, device: torch.device, precision: torch.dtype
+) -> Fingerprint:
     """All that decides the result: config, pictures and masks, roles, kind of device, versions."""
     config = stage.model_dump(mode="json", exclude={"train": NEUTRAL, "model": {"weights", "init"}})
     settings = {
@@ -45,13 +56,13 @@ def contract(stage: TrainStage, model: str, roles: Roles, device: torch.device, 
     return {"settings": settings, "training": _contents(roles.train), "validation": _contents(roles.val)}
 
 
-def contract_hash(found: Contract) -> str:
+def fingerprint_hash(fingerprint: Fingerprint) -> str:
     """One name for all of it."""
-    return hashlib.sha256(canonical_json(found).encode()).hexdigest()
+    return hashlib.sha256(canonical_json(fingerprint).encode()).hexdigest()
 
 
-def differences(old: Contract, new: Contract) -> list[str]:
-    """What ``new`` has otherwise than ``old``, for people: ``train.learning_rate: 0.002, was 0.01``."""
+def differences(old: Fingerprint, new: Fingerprint) -> list[str]:
+    """Where ``new`` differs from ``old``, for people: ``train.learning_rate: 0.002, was 0.01``."""
     before, now = old["settings"], new["settings"]
     lines = [
         f"{key}: {_shown(now, key)}, was {_shown(before, key)}"
@@ -91,20 +102,15 @@ def _changed_images(role: str, old: Mapping[str, str], new: Mapping[str, str]) -
     return f"{role} images: " + ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
-# Everything that training has to remember, in one dataclass; a checkpoint is that dataclass.
-
-Weights = dict[str, torch.Tensor]
-
-
 @dataclass
 class TrainState:
     """State after ``epoch`` whole epochs and ``step`` steps of the next one.
 
-    ``contract`` names the config and data that the state belongs to. Schedule, order and random numbers are
+    ``fingerprint`` names the config and data that the state belongs to. Schedule, order and random numbers are
     functions of epoch, step and image, and need no state of their own.
     """
 
-    contract: Contract
+    fingerprint: Fingerprint
     batch_size: int  # that of the config, or found by probing
     processes: int = 0  # that trained last
     epoch: int = 0
@@ -146,20 +152,11 @@ def read_state(path: Path) -> TrainState:
     return TrainState(**torch.load(path, map_location="cpu", weights_only=True))
 
 
-# Which checkpoint training goes on from, and what becomes of those that do not fit.
-
-# Permissions, disks and networks; torch stumbles over a file cut short with an OSError, too, of another number.
-UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
-
-FILES = 3  # last.pt and best.pt, and for a moment the one that replaces one of them
-STATES = 5  # in each: weights, their average, the best ones, and the two moments of AdamW
-
-
 @dataclass(frozen=True)
 class Checkpoints:
     """``last.pt``, the newest state; ``best.pt``, that after the best epoch, to fall back on.
 
-    States of other settings become ``superseded-<hash of their contract>.pt``: the newest is kept, and taken up
+    States of other settings become ``superseded-<hash of their fingerprint>.pt``: the newest is kept, and taken up
     again when the settings come back.
     """
 
@@ -195,28 +192,28 @@ class Checkpoints:
             with atomic_path(self.best) as temporary:
                 shutil.copyfile(self.last, temporary)  # no link: what damages one should spare the other
 
-    def open(self, contract: Contract, require: bool = False) -> TrainState | None:
-        """The state to go on from, or None to start anew; the log says which and why.
+    def open(self, fingerprint: Fingerprint, require: bool = False) -> TrainState | None:
+        """The state to go on from, or None to start from the beginning; the log says which and why.
 
         Raises:
             ConfigError: with ``require``, there is none of these very settings and data.
             InputError: the system does not let a checkpoint be read; it may be sound, so it stays where it is.
         """
         remove_leftovers(self.folder)
-        own = self._superseded(contract)
+        own = self._superseded(fingerprint)
         for path in (self.last, self.best, own):
             state = self._read(path)
-            if state is not None and state.contract == contract:
+            if state is not None and state.fingerprint == fingerprint:
                 if path == own:
                     own.replace(self.last)
                 logger.info("going on after %s from %s", _place(state), path)
                 return state
             if state is not None and require:
                 raise ConfigError(
-                    f"{self._explain(path, state, contract)}. It is left as it is (--require-checkpoint)."
+                    f"{self._explain(path, state, fingerprint)}. It is left as it is (--require-checkpoint)."
                 )
             if state is not None:
-                self._set_aside(path, state, contract)
+                self._set_aside(path, state, fingerprint)
         if require:
             raise ConfigError(f"{self.folder} holds no checkpoint to go on from (--require-checkpoint).")
         return None
@@ -230,7 +227,7 @@ class Checkpoints:
             if isinstance(error, OSError) and error.errno in UNREADABLE:
                 raise InputError(
                     f"{path} cannot be read: {error.strerror}. It is left as it is; run the same command again when "
-                    "the disk can be read, or remove the file to train anew."
+                    "the disk can be read, or remove the file to train from the beginning."
                 ) from None
             aside = path.with_name(f"damaged-{path.name}")
             path.replace(aside)
@@ -242,27 +239,27 @@ class Checkpoints:
             )
             return None
 
-    def _set_aside(self, path: Path, state: TrainState, contract: Contract) -> None:
-        aside = self._superseded(state.contract)
+    def _set_aside(self, path: Path, state: TrainState, fingerprint: Fingerprint) -> None:
+        aside = self._superseded(state.fingerprint)
         if path == self.best and aside.exists():  # last.pt of the same training, which knows more
             path.unlink()
             return
-        older = [file for file in self.folder.glob("superseded-*.pt") if file != self._superseded(contract)]
+        older = [file for file in self.folder.glob("superseded-*.pt") if file != self._superseded(fingerprint)]
         path.replace(aside)
         logger.warning(
-            "%s. It becomes %s and training starts anew; with the old settings and data it would be taken up again.",
-            self._explain(path, state, contract), aside.name,
+            "%s. It becomes %s and training starts from the beginning; with the old settings and data it goes on.",
+            self._explain(path, state, fingerprint), aside.name,
         )  # fmt: skip
         for file in older:
             logger.warning("%s, set aside before, is removed", file)
             file.unlink()
 
-    def _superseded(self, contract: Contract) -> Path:
-        return self.folder / f"superseded-{contract_hash(contract)[:8]}.pt"
+    def _superseded(self, fingerprint: Fingerprint) -> Path:
+        return self.folder / f"superseded-{fingerprint_hash(fingerprint)[:8]}.pt"
 
     @staticmethod
-    def _explain(path: Path, state: TrainState, contract: Contract) -> str:
-        found = "; ".join(differences(state.contract, contract))
+    def _explain(path: Path, state: TrainState, fingerprint: Fingerprint) -> str:
+        found = "; ".join(differences(state.fingerprint, fingerprint))
         return f"{path} ({_place(state)}) was trained with other settings or data: {found}"
 
 

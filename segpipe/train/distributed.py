@@ -1,4 +1,8 @@
-"""Several processes that train one model: started on one machine or by SLURM, each takes its part of every batch."""
+"""Several processes that train one model, each with its part of every batch.
+
+:func:`launch` starts them under torchrun, on one machine or on the nodes of a SLURM job, and :func:`join` makes a
+:class:`ProcessGroup` of them. Alone, a process is a group of one, and all of this does nothing.
+"""
 
 import os
 import socket
@@ -18,23 +22,22 @@ from segpipe.errors import ConfigError, ExitCode, InterruptedRun, SegpipeError
 from segpipe.log import logger
 from segpipe.models.device import choose_device
 
-# Several processes that train one model, as torchrun starts them: each takes its part of every batch.
-
 Value = TypeVar("Value")
 
 PATIENCE = timedelta(hours=1)  # the others wait while the first validates
+SECONDS_TO_SAVE = 90.0  # torchrun gives its processes 30 to end
 
 
 @dataclass(frozen=True)
-class Team:
-    """The processes, seen from one of them; alone, all of this does nothing."""
+class ProcessGroup:
+    """The processes, seen from one of them."""
 
     device: torch.device
     rank: int = 0
     size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_first(self) -> bool:
         """Whether this is the one that validates, saves and logs."""
         return self.rank == 0
 
@@ -68,7 +71,7 @@ class Team:
         """Until all are here."""
         self.mean(torch.zeros(1))
 
-    def prepare(self, network: nn.Module) -> nn.Module:
+    def with_shared_statistics(self, network: nn.Module) -> nn.Module:
         """The network, with batch statistics over all processes.
 
         Raises:
@@ -86,7 +89,7 @@ class Team:
         converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return converted
 
-    def parallel(self, network: nn.Module) -> nn.Module:
+    def with_mean_gradients(self, network: nn.Module) -> nn.Module:
         """The same network, whose gradients become the mean over all processes."""
         if self.size == 1:
             return network
@@ -95,16 +98,16 @@ class Team:
 
 
 @contextmanager
-def join(wanted: Literal["auto", "cpu", "cuda"]) -> Iterator[Team]:
-    """The team that torchrun's variables RANK, LOCAL_RANK and WORLD_SIZE describe, or one process alone."""
+def join(wanted: Literal["auto", "cpu", "cuda"]) -> Iterator[ProcessGroup]:
+    """The group that torchrun's variables RANK, LOCAL_RANK and WORLD_SIZE describe, or one process alone."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or "RANK" not in os.environ:
-        yield Team(choose_device(wanted))
+        yield ProcessGroup(choose_device(wanted))
         return
     device = _device_of_process(choose_device(wanted), int(os.environ.get("LOCAL_RANK", "0")))
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
-        yield Team(device, dist.get_rank(), size)
+        yield ProcessGroup(device, dist.get_rank(), size)
     finally:
         dist.destroy_process_group()
 
@@ -119,11 +122,6 @@ def _device_of_process(device: torch.device, local_rank: int) -> torch.device:
         )
     torch.cuda.set_device(local_rank)
     return torch.device("cuda", local_rank)
-
-
-# One training as several processes, on one machine or on several nodes of a SLURM job, and its next piece.
-
-SECONDS_TO_SAVE = 90.0  # torchrun gives its processes 30 to end
 
 
 def is_launcher(gpus: int, nodes: int) -> bool:

@@ -20,12 +20,12 @@ from segpipe.files.atomic import atomic_path
 from segpipe.log import logger, track
 from segpipe.models.device import fix_arithmetic
 from segpipe.samples.shards import fingerprint
-from segpipe.train.data import Batch, Feed
-from segpipe.train.distributed import Team, join
+from segpipe.train.data import Batch, TrainLoader
+from segpipe.train.distributed import ProcessGroup, join
 from segpipe.train.memory import choose_batch_size
 from segpipe.train.roles import read_roles
 from segpipe.train.seeds import draw_seed
-from segpipe.train.step import Learner
+from segpipe.train.step import TrainStep
 
 # The learning-rate range test: L. N. Smith, "Cyclical learning rates for training neural networks", WACV 2017,
 # https://arxiv.org/abs/1506.01186, section 3.3.
@@ -64,14 +64,14 @@ def range_test(
     Raises:
         InputError: the loss is no number within the first steps.
     """
-    with join(stage.train.device) as team:
+    with join(stage.train.device) as group:
         fix_arithmetic(stage.train.threads, stage.train.deterministic, stage.train.tf32)
         rows, seed = read_roles(dataset, stage, model).train, draw_seed(stage.seed, model)
         wanted = stage.train.batch_size
-        size = choose_batch_size(stage, team, len(rows)) if wanted == "auto" else wanted
+        size = choose_batch_size(stage, group, len(rows)) if wanted == "auto" else wanted
         rates = np.geomspace(lowest, highest, steps)
-        feed = Feed(stage, rows, shards, seed, team, size)
-        losses = _losses(Learner(stage, seed, team), _endless(feed), rates, seed, team, model)
+        loader = TrainLoader(stage, rows, shards, seed, group, size)
+        losses = _losses(TrainStep(stage, seed, group), _endless(loader), rates, seed, group, model)
     if len(losses) < FEWEST:
         raise InputError(
             f"{model}: the loss was no number or grew threefold within {len(losses)} steps, at a rate of "
@@ -93,16 +93,16 @@ def judge(rates: np.ndarray, losses: np.ndarray, diverged: bool) -> RangeTest:
 
 
 def _losses(
-    learner: Learner, batches: Iterator[Batch], rates: np.ndarray, seed: int, team: Team, model: str
+    train_step: TrainStep, batches: Iterator[Batch], rates: np.ndarray, seed: int, group: ProcessGroup, model: str
 ) -> list[float]:
     """One loss per step, up to where they diverge."""
     losses: list[float] = []
     best = np.inf
-    learner.begin_epoch(1)
+    train_step.begin_epoch(1)
     for number in track(range(len(rates)), len(rates), f"{model}: learning rates", "step"):
         torch.manual_seed(draw_seed(seed, "lr-find", number))  # dropout draws from here
-        loss, _ = learner.step(*next(batches), float(rates[number]), number)
-        value = float(team.mean(loss))
+        loss, _ = train_step.run(*next(batches), float(rates[number]), number)
+        value = float(group.mean(loss))
         if not np.isfinite(value):
             break
         losses.append(value)
@@ -114,11 +114,11 @@ def _losses(
     return losses
 
 
-def _endless(feed: Feed) -> Iterator[Batch]:
+def _endless(loader: TrainLoader) -> Iterator[Batch]:
     """Epoch after epoch."""
     epoch = 1
     while True:
-        yield from feed.batches(epoch, 0)
+        yield from loader.batches(epoch, 0)
         epoch += 1
 
 

@@ -8,10 +8,10 @@ import torch
 from segpipe.config.stages import TrainStage
 from segpipe.errors import ConfigError
 from segpipe.log import logger
-from segpipe.train.augment import RECIPES, augment, draw
+from segpipe.train.augment import POLICIES, augment, draw
 from segpipe.train.data import to_values
-from segpipe.train.distributed import Team
-from segpipe.train.step import Learner
+from segpipe.train.distributed import ProcessGroup
+from segpipe.train.step import TrainStep
 
 ON_A_CPU = 2  # more images a step save no time there
 FEWEST_STEPS = 10  # an epoch; fewer, larger steps would use the GPU better and train the model worse
@@ -39,23 +39,23 @@ def largest_that_fits(attempt: Callable[[int], None], most: int) -> int:
     return fits
 
 
-def choose_batch_size(stage: TrainStage, team: Team, images: int) -> int:
+def choose_batch_size(stage: TrainStage, group: ProcessGroup, images: int) -> int:
     """``train.batch_size: auto``: images a step, of all processes.
 
     Raises:
         ConfigError: not even one image fits.
     """
-    if team.device.type == "cpu":
-        size = -(-ON_A_CPU // team.size) * team.size
+    if group.device.type == "cpu":
+        size = -(-ON_A_CPU // group.size) * group.size
         logger.info("train.batch_size: auto is %d on a CPU", size)
         return size
-    most = max(1, images // FEWEST_STEPS // team.size)
-    fits = team.least(largest_that_fits(lambda size: try_steps(stage, team.device, size), most))
+    most = max(1, images // FEWEST_STEPS // group.size)
+    fits = group.least(largest_that_fits(lambda size: try_steps(stage, group.device, size), most))
     if fits == 0:
-        raise ConfigError(_hopeless(stage, team.device))
+        raise ConfigError(_hopeless(stage, group.device))
     limit = "memory" if 2 * fits <= most else f"the {images} training images: an epoch keeps {FEWEST_STEPS} steps"
-    logger.info("train.batch_size: auto is %d (%d for each process), limited by %s", fits * team.size, fits, limit)
-    return fits * team.size
+    logger.info("train.batch_size: auto is %d (%d for each process), limited by %s", fits * group.size, fits, limit)
+    return fits * group.size
 
 
 def try_steps(stage: TrainStage, device: torch.device, images: int) -> None:
@@ -64,14 +64,14 @@ def try_steps(stage: TrainStage, device: torch.device, images: int) -> None:
     Raises:
         torch.OutOfMemoryError: they do not fit.
     """
-    learner = Learner(_without_init(stage), 0, Team(device))
-    learner.begin_epoch(epoch=1 + stage.train.freeze_encoder_epochs)
+    train_step = TrainStep(_without_init(stage), 0, ProcessGroup(device))
+    train_step.begin_epoch(epoch=1 + stage.train.freeze_encoder_epochs)
     size = stage.preprocess.size
     stored = torch.randint(0, 256, (images, size, size), dtype=torch.uint8, device=device)
     for number in range(2):
         batch = to_values(stored, stored, len(stage.classes))
-        batch = augment(*batch, draw(RECIPES["strong"], 0, number, [str(index) for index in range(images)]))
-        learner.step(*batch, 1e-6, number)
+        batch = augment(*batch, draw(POLICIES["strong"], 0, number, [str(index) for index in range(images)]))
+        train_step.run(*batch, 1e-6, number)
     if device.type == "cuda":
         torch.cuda.synchronize()
         total = torch.cuda.get_device_properties(device).total_memory
@@ -79,18 +79,18 @@ def try_steps(stage: TrainStage, device: torch.device, images: int) -> None:
             raise torch.OutOfMemoryError(f"more than {MOST_OF_MEMORY:.0%} of the memory")
 
 
-def does_not_fit(stage: TrainStage, team: Team, size: int) -> ConfigError:
+def does_not_fit(stage: TrainStage, group: ProcessGroup, size: int) -> ConfigError:
     """What to tell a user whose batch size is too large: the one that would fit, and what else helps."""
-    share = -(-size // team.size)
-    fits = largest_that_fits(lambda images: try_steps(stage, team.device, images), share - 1)
+    share = -(-size // group.size)
+    fits = largest_that_fits(lambda images: try_steps(stage, group.device, images), share - 1)
     if fits == 0:
-        return ConfigError(_hopeless(stage, team.device))
+        return ConfigError(_hopeless(stage, group.device))
     found = f"auto chose {size}, which" if stage.train.batch_size == "auto" else f"{size}"
     instead = "that" if stage.train.batch_size == "auto" else "that or to auto"
     return ConfigError(
-        f"train.batch_size: {found} does not fit into the memory of {_memory(team.device)}; {fits * team.size} would "
+        f"train.batch_size: {found} does not fit into the memory of {_memory(group.device)}; {fits * group.size} would "
         f"(found by trying). Set it to {instead}, or save memory: {_savings(stage)}. Training then begins "
-        "anew; the checkpoint of this batch size is set aside."
+        "again; the checkpoint of this batch size is set aside."
     )
 
 

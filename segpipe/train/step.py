@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.checkpoint import checkpoint
 
 from segpipe.config.stages import TrainStage
@@ -17,108 +18,30 @@ from segpipe.log import logger
 from segpipe.models.device import autocast, choose_layout, choose_precision, compiled, to_input
 from segpipe.models.weights import network_of
 from segpipe.train.checkpoints import TrainState, Weights
-from segpipe.train.distributed import Team
+from segpipe.train.distributed import ProcessGroup
 from segpipe.train.finetune import freeze_encoder, load_initial
 from segpipe.train.losses import build_loss
-
-# The moving average of the weights, which is smoother than the weights themselves (Tarvainen and Valpola 2017).
-
-
-class Average:
-    """Exponential moving average of a network's parameters and floating-point buffers."""
-
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.network = copy.deepcopy(network).requires_grad_(False).eval()
-        self._decay = decay
-        mine, theirs = self.network.state_dict(), network.state_dict()  # both share memory with their networks
-        floating = [name for name, tensor in mine.items() if tensor.is_floating_point()]
-        self._averaged = [mine[name] for name in floating], [theirs[name] for name in floating]
-        self._copied = [(mine[name], theirs[name]) for name in mine if name not in set(floating)]
-
-    @torch.no_grad()
-    def update(self, step: int) -> None:
-        """After each step, counted from 0 over all epochs; in the first ones the average follows faster."""
-        decay = min(self._decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(*self._averaged, 1 - decay)
-        for mine, theirs in self._copied:  # counters
-            mine.copy_(theirs)
-
-
-# Gradient checkpointing: activations within a block are computed again when needed, instead of kept (Chen 2016).
 
 BATCH_NORM = nn.modules.batchnorm._BatchNorm
 LARGEST_BLOCK = 4  # convolutions: a residual bottleneck with its shortcut
 
 
-def recompute_blocks(network: nn.Module) -> int:
-    """Make every block of a network forget its activations; how many there are.
-
-    A block is the largest module with at most four convolutions, so that this fits networks of any design. Names and
-    values of the weights, and all results, stay the same.
-    """
-    found = list(_blocks(network))
-    for block in found:
-        block.forward = partial(_forgetful, block, block.forward)
-    return len(found)
-
-
-def _blocks(module: nn.Module) -> Iterator[nn.Module]:
-    convolutions = sum(isinstance(part, nn.modules.conv._ConvNd) for part in module.modules())
-    has_parts = next(module.children(), None) is not None
-    if has_parts and 0 < convolutions <= LARGEST_BLOCK:
-        yield module
-    elif convolutions > LARGEST_BLOCK:
-        for child in module.children():
-            yield from _blocks(child)
-
-
-def _forgetful(block: nn.Module, forward: Any, *inputs: Any, **named: Any) -> Any:
-    if not (block.training and torch.is_grad_enabled()):
-        return forward(*inputs, **named)
-    # torch.compile knows no contexts of this kind, so only who needs them gets them
-    own: dict[str, Any] = {}
-    if any(isinstance(part, BATCH_NORM) for part in block.modules()):
-        own["context_fn"] = partial(_contexts, block)
-    return checkpoint(forward, *inputs, use_reentrant=False, **own, **named)
-
-
-def _contexts(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    return nullcontext(), _statistics_kept(block)
-
-
-@contextmanager
-def _statistics_kept(block: nn.Module) -> Iterator[None]:
-    """While a block runs for the second time, its running statistics must not move for the second time."""
-    kept = [(module, dict(module._buffers)) for module in block.modules() if isinstance(module, BATCH_NORM)]
-    for module, buffers in kept:
-        module._buffers.update({name: tensor.clone() for name, tensor in buffers.items() if tensor is not None})
-    try:
-        yield
-    finally:
-        for module, buffers in kept:
-            module._buffers.update(buffers)
-
-
-# The network and all that changes its weights, on the device: one training step.
-
-
-class Learner:
+class TrainStep:
     """Network, moving average, optimizer and gradient scaler.
 
-    A ``fresh`` one starts from random weights that follow from ``seed``, or from ``model.init``; one that is not is
-    to be given a state.
+    Goes on from ``state``; without one, from random weights that follow from ``seed``, or from ``model.init``.
     """
 
-    def __init__(self, stage: TrainStage, seed: int, team: Team, fresh: bool = True) -> None:
+    def __init__(self, stage: TrainStage, seed: int, group: ProcessGroup, state: TrainState | None = None) -> None:
         config = stage.train
-        self.team, self.device, self._config = team, team.device, config
+        self.group, self.device, self._config = group, group.device, config
         self.precision = choose_precision(config.precision, self.device)
         self._layout = choose_layout(config.channels_last, self.device, self.precision)
         torch.manual_seed(seed)
         network = network_of(stage.model, len(stage.classes))
-        if fresh and stage.model.init:
+        if state is None and stage.model.init:
             load_initial(network, stage.model.init, stage)
-        self.network = team.prepare(network).to(self.device)
+        self.network = group.with_shared_statistics(network).to(self.device)
         self.network.to(memory_format=self._layout)  # type: ignore[call-overload]  # missing in torch's stubs
         self.average = Average(self.network, config.ema) if config.ema else None
         if config.gradient_checkpointing:  # after the average's copy, which is never trained
@@ -129,9 +52,11 @@ class Learner:
         self._loss_of = build_loss(config.loss)
         self._forward: Callable[[Tensor], Any] | None = None
         self._frozen = False
+        if state:
+            self._load(state)
 
     @property
-    def judged(self) -> nn.Module:
+    def evaluated(self) -> nn.Module:
         """What is validated and kept: the average of the weights if there is one."""
         return self.average.network if self.average else self.network
 
@@ -146,17 +71,17 @@ class Learner:
         self.network.train()
         freeze_encoder(self.network, epoch, self._config.freeze_encoder_epochs)
         if self._forward is None or frozen != self._frozen:  # torch's parallel wrapper counts what has gradients
-            forward = self.team.parallel(self.network)
+            forward = self.group.with_mean_gradients(self.network)
             self._forward = compiled(forward) if self._config.compile else forward
         self._frozen = frozen
 
-    def step(self, images: Tensor, masks: Tensor, rate: float, number: int) -> tuple[Tensor, Tensor]:
+    def run(self, images: Tensor, masks: Tensor, rate: float, number: int) -> tuple[Tensor, Tensor]:
         """One step on (n, 1, size, size) in [0, 1] and (n, classes, size, size) 0/1; ``number`` counts all of them.
 
         Loss and norm of the (scaled) gradient stay on the device: to look at them is to wait for it.
         """
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for options in self.optimizer.param_groups:
+            options["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._loss_of(self._logits(to_input(images).to(memory_format=self._layout)), masks)
         self.scaler.scale(loss).backward()
@@ -173,8 +98,7 @@ class Learner:
         state.average = _copy(self.average.network) if self.average else {}
         state.optimizer, state.scaler = self.optimizer.state_dict(), self.scaler.state_dict()
 
-    def load(self, state: TrainState) -> None:
-        """Go on from a state."""
+    def _load(self, state: TrainState) -> None:
         self.network.load_state_dict(state.weights)
         if self.average:
             self.average.network.load_state_dict(state.average)
@@ -205,3 +129,76 @@ def _optimizer(network: nn.Module, name: str, rate: float, decay: float) -> torc
 
 def _copy(network: nn.Module) -> Weights:
     return {name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()}
+
+
+class Average:
+    """Exponential moving average of a network's parameters and floating-point buffers.
+
+    It is smoother than the weights themselves (Tarvainen and Valpola 2017).
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).requires_grad_(False).eval()
+        self._decay = decay
+        mine, theirs = self.network.state_dict(), network.state_dict()  # both share memory with their networks
+        floating = [name for name, tensor in mine.items() if tensor.is_floating_point()]
+        self._averaged = [mine[name] for name in floating], [theirs[name] for name in floating]
+        self._copied = [(mine[name], theirs[name]) for name in mine if name not in set(floating)]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """After each step, counted from 0 over all epochs; in the first ones the average follows faster."""
+        average = get_ema_multi_avg_fn(min(self._decay, (1 + step) / (10 + step)))  # type: ignore[no-untyped-call]
+        average(*self._averaged, None)
+        for mine, theirs in self._copied:  # counters
+            mine.copy_(theirs)
+
+
+def recompute_blocks(network: nn.Module) -> int:
+    """Make every block of a network forget its activations; how many there are.
+
+    Gradient checkpointing (Chen 2016): activations within a block are computed again when needed, instead of kept. A
+    block is the largest module with at most four convolutions, so that this fits networks of any design. Names and
+    values of the weights, and all results, stay the same.
+    """
+    found = list(_blocks(network))
+    for block in found:
+        block.forward = partial(_forgetful, block, block.forward)
+    return len(found)
+
+
+def _blocks(module: nn.Module) -> Iterator[nn.Module]:
+    convolutions = sum(isinstance(part, nn.modules.conv._ConvNd) for part in module.modules())
+    has_parts = next(module.children(), None) is not None
+    if has_parts and 0 < convolutions <= LARGEST_BLOCK:
+        yield module
+    elif convolutions > LARGEST_BLOCK:
+        for child in module.children():
+            yield from _blocks(child)
+
+
+def _forgetful(block: nn.Module, forward: Any, *inputs: Any, **named: Any) -> Any:
+    if not (block.training and torch.is_grad_enabled()):
+        return forward(*inputs, **named)
+    # torch.compile knows no contexts of this kind, so only blocks that need them get them
+    own: dict[str, Any] = {}
+    if any(isinstance(part, BATCH_NORM) for part in block.modules()):
+        own["context_fn"] = partial(_contexts, block)
+    return checkpoint(forward, *inputs, use_reentrant=False, **own, **named)
+
+
+def _contexts(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    return nullcontext(), _statistics_kept(block)
+
+
+@contextmanager
+def _statistics_kept(block: nn.Module) -> Iterator[None]:
+    """While a block runs for the second time, its running statistics must not move for the second time."""
+    kept = [(module, dict(module._buffers)) for module in block.modules() if isinstance(module, BATCH_NORM)]
+    for module, buffers in kept:
+        module._buffers.update({name: tensor.clone() for name, tensor in buffers.items() if tensor is not None})
+    try:
+        yield
+    finally:
+        for module, buffers in kept:
+            module._buffers.update(buffers)

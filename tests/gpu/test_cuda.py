@@ -9,7 +9,7 @@ import torch
 
 from segpipe.errors import ConfigError, InterruptedRun
 from segpipe.train.stage import train_model
-from segpipe.train.step import Learner
+from segpipe.train.step import TrainStep
 from tests.unit.prepared import prepare, stage
 from tests.workflow.training import WRITTEN
 
@@ -67,7 +67,7 @@ def test_every_switch_of_speed_and_memory_trains(data, tmp_path, change):
 
 def test_a_signal_saves_and_the_rest_gives_the_same_bytes(data, tmp_path, monkeypatch):
     unstopped = train(data, tmp_path / "unstopped")
-    real, calls = Learner.step, []
+    real, calls = TrainStep.run, []
 
     def step(self, *arguments):
         calls.append(1)
@@ -75,7 +75,7 @@ def test_a_signal_saves_and_the_rest_gives_the_same_bytes(data, tmp_path, monkey
             os.kill(os.getpid(), signal.SIGTERM)
         return real(self, *arguments)
 
-    monkeypatch.setattr(Learner, "step", step)
+    monkeypatch.setattr(TrainStep, "run", step)
     with pytest.raises(InterruptedRun, match="after 2 of 4 steps"):
         train(data, tmp_path / "stopped")
     assert train(data, tmp_path / "stopped") == unstopped

@@ -29,14 +29,14 @@ def hold(name, asked_to_stop=lambda: False):
 
 def hold_epochs(module):
     """Trainings stop before the epochs that a test holds."""
-    train = module.Course._train
+    train = module.Trainer._train
 
     def held(self):
         if self.state.step == 0:
             hold(f"train-{self.model}-{self.state.epoch + 1}", lambda: bool(self.stop))
         train(self)
 
-    module.Course._train = held
+    module.Trainer._train = held
 
 
 def look_often(module):

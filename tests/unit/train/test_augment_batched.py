@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from segpipe.train.augment import RECIPES, Recipe, augment, blur, coarsen, draw
+from segpipe.train.augment import POLICIES, AugmentationPolicy, augment, blur, coarsen, draw
 
 SIZE = 64
 IDS = ["a", "b", "c", "d", "e"]
@@ -23,10 +23,10 @@ def pictures():
 def test_the_result_for_an_image_does_not_depend_on_its_batch(name):
     images, masks = pictures()
     for epoch in range(3):
-        together = augment(images, masks, draw(RECIPES[name], 0, epoch, IDS))
+        together = augment(images, masks, draw(POLICIES[name], 0, epoch, IDS))
         for index, image_id in enumerate(IDS):
             alone = slice(index, index + 1)
-            apart = augment(images[alone], masks[alone], draw(RECIPES[name], 0, epoch, [image_id]))
+            apart = augment(images[alone], masks[alone], draw(POLICIES[name], 0, epoch, [image_id]))
             assert torch.equal(together[0][alone], apart[0])
             assert torch.equal(together[1][alone], apart[1])
 
@@ -35,14 +35,14 @@ def test_what_goes_in_is_left_as_it_is():
     images, masks = pictures()
     before = images.clone(), masks.clone()
     for epoch in range(4):
-        augment(images, masks, draw(RECIPES["strong"], 0, epoch, IDS))
+        augment(images, masks, draw(POLICIES["strong"], 0, epoch, IDS))
     assert torch.equal(images, before[0])
     assert torch.equal(masks, before[1])
 
 
 def test_none_is_the_identity():
     images, masks = pictures()
-    after = augment(images, masks, draw(RECIPES["none"], 0, 1, IDS))
+    after = augment(images, masks, draw(POLICIES["none"], 0, 1, IDS))
     assert torch.equal(after[0], images)
     assert torch.equal(after[1], masks)
 
@@ -50,7 +50,7 @@ def test_none_is_the_identity():
 def test_masks_stay_masks_and_move_with_the_image():
     _images, masks = pictures()
     for epoch in range(8):
-        moved = replace(RECIPES["strong"], gamma=0, contrast=0, brightness=0, blur=0, coarse=0, noise=0, erase=0)
+        moved = replace(POLICIES["strong"], gamma=0, contrast=0, brightness=0, blur=0, coarse=0, noise=0, erase=0)
         image, mask = augment(masks[:, :1], masks, draw(moved, 0, epoch, IDS))
         assert set(mask.unique().tolist()) <= {0.0, 1.0}
         shown, meant = image[:, 0] > 0.5, mask[:, 0] > 0
@@ -60,7 +60,7 @@ def test_masks_stay_masks_and_move_with_the_image():
 def test_greys_stay_between_black_and_white():
     images, masks = pictures()
     for epoch in range(8):
-        after, _ = augment(images, masks, draw(RECIPES["strong"], 1, epoch, IDS))
+        after, _ = augment(images, masks, draw(POLICIES["strong"], 1, epoch, IDS))
         assert torch.isfinite(after).all()
         assert after.min() >= 0
         assert after.max() <= 1
@@ -70,7 +70,7 @@ def test_a_shift_moves_by_the_drawn_fraction_and_shows_black_beyond():
     image = torch.ones(1, 1, SIZE, SIZE)
     mask = torch.zeros(1, 1, SIZE, SIZE)
     mask[..., 30:34, 30:34] = 1
-    draws = draw(Recipe(), 0, 1, ["a"])
+    draws = draw(AugmentationPolicy(), 0, 1, ["a"])
     draws.theta[0, 0, 2] = 2 * 8 / SIZE  # the result's columns show what lies 8 columns further right
     moved, moved_mask = augment(image, mask, draws)
     assert (moved[0, 0, :, :56] == 1).all()
@@ -81,7 +81,7 @@ def test_a_shift_moves_by_the_drawn_fraction_and_shows_black_beyond():
 def test_a_turn_goes_about_the_middle():
     image = torch.zeros(1, 1, SIZE, SIZE)
     image[..., 8:12, 40:44] = 1
-    draws = draw(Recipe(), 0, 1, ["a"])
+    draws = draw(AugmentationPolicy(), 0, 1, ["a"])
     draws.theta[0] = [[0, 1, 0], [-1, 0, 0]]
     turned, _ = augment(image, image.clone(), draws)
     # the result's upper left corner shows the picture's lower left one: a quarter turn clockwise
@@ -106,7 +106,7 @@ def test_a_coarser_picture_has_the_same_size_and_less_detail():
 
 def test_noise_is_the_same_for_the_same_seed():
     images, masks = pictures()
-    noisy = replace(Recipe(), noise=1.0, noise_deviation=0.1)
+    noisy = replace(AugmentationPolicy(), noise=1.0, noise_deviation=0.1)
     one, two = (augment(images, masks, draw(noisy, 0, 1, IDS))[0] for _ in range(2))
     other, _ = augment(images, masks, draw(noisy, 0, 2, IDS))
     assert torch.equal(one, two)

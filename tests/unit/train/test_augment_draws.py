@@ -3,7 +3,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from segpipe.train.augment import RECIPES, Recipe, draw
+from segpipe.train.augment import POLICIES, AugmentationPolicy, draw
 from segpipe.train.seeds import draw_seed
 
 
@@ -13,21 +13,21 @@ def rows(draws, index):
 
 @pytest.mark.parametrize("name", ["light", "strong"])
 def test_the_draws_of_an_image_depend_on_seed_epoch_and_image_alone(name):
-    both, alone = draw(RECIPES[name], 3, 1, ["a", "b"]), draw(RECIPES[name], 3, 1, ["b"])
+    both, alone = draw(POLICIES[name], 3, 1, ["a", "b"]), draw(POLICIES[name], 3, 1, ["b"])
     for one, other in zip(rows(both, 1), rows(alone, 0), strict=True):
         np.testing.assert_array_equal(one, other)
-    for other in (draw(RECIPES[name], 4, 1, ["b"]), draw(RECIPES[name], 3, 2, ["b"])):
+    for other in (draw(POLICIES[name], 4, 1, ["b"]), draw(POLICIES[name], 3, 2, ["b"])):
         assert other.noise_seed[0] != alone.noise_seed[0]
 
 
-def test_probabilities_and_ranges_are_those_of_the_recipe():
-    recipe = RECIPES["strong"]
-    draws = draw(recipe, 0, 1, [str(number) for number in range(2000)])
+def test_probabilities_and_ranges_are_those_of_the_policy():
+    policy = POLICIES["strong"]
+    draws = draw(policy, 0, 1, [str(number) for number in range(2000)])
     turned = (draws.theta != np.eye(2, 3, dtype=np.float32)).any((1, 2))
-    assert abs(turned.mean() - recipe.pose) < 0.03
-    assert abs((draws.gamma != 1).mean() - recipe.gamma) < 0.04
-    assert recipe.gamma_range[0] <= draws.gamma.min() < 0.62 < 1.58 < draws.gamma.max() <= recipe.gamma_range[1]
-    assert abs((draws.noise > 0).mean() - recipe.noise) < 0.04
+    assert abs(turned.mean() - policy.pose) < 0.03
+    assert abs((draws.gamma != 1).mean() - policy.gamma) < 0.04
+    assert policy.gamma_range[0] <= draws.gamma.min() < 0.62 < 1.58 < draws.gamma.max() <= policy.gamma_range[1]
+    assert abs((draws.noise > 0).mean() - policy.noise) < 0.04
     sides = draws.erase[draws.erase.any(1)]
     assert sides.min() >= 0
     assert sides.max() <= 1
@@ -35,7 +35,7 @@ def test_probabilities_and_ranges_are_those_of_the_recipe():
 
 
 def test_none_changes_nothing():
-    draws = draw(RECIPES["none"], 0, 1, ["a", "b"])
+    draws = draw(POLICIES["none"], 0, 1, ["a", "b"])
     assert (draws.theta == np.eye(2, 3)).all()
     assert (draws.gamma == 1).all()
     assert not draws.elastic.any()
@@ -45,12 +45,12 @@ def test_none_changes_nothing():
 
 
 def test_leaving_a_step_out_changes_no_other():
-    full = draw(RECIPES["strong"], 0, 1, ["a", "b", "c"])
-    less = draw(replace(RECIPES["strong"], gamma=0.0), 0, 1, ["a", "b", "c"])
+    full = draw(POLICIES["strong"], 0, 1, ["a", "b", "c"])
+    less = draw(replace(POLICIES["strong"], gamma=0.0), 0, 1, ["a", "b", "c"])
     np.testing.assert_array_equal(full.theta, less.theta)
     np.testing.assert_array_equal(full.noise, less.noise)
     assert (less.gamma == 1).all()
-    assert isinstance(RECIPES["strong"], Recipe)
+    assert isinstance(POLICIES["strong"], AugmentationPolicy)
 
 
 def test_seeds_are_spread():

@@ -1,11 +1,13 @@
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from segpipe.preprocess.store import pack_bits, stack_writer, unpack_bits, write_table
-from segpipe.train.augment import RECIPES
-from segpipe.train.data import Pictures, batches, to_values
+from segpipe.train.augment import POLICIES
+from segpipe.train.data import ShardDataset, augmented, batches, to_values
 
 SIZE, COUNT = 16, 5
 
@@ -39,18 +41,17 @@ def test_stored_integers_become_grey_values_and_a_channel_for_each_class(dtype, 
     np.testing.assert_array_equal(masks[0].numpy(), unpack_bits(bits, classes))
 
 
-def test_batches_come_in_order_with_the_rest_or_without(rows, tmp_path):
-    pictures = Pictures(rows, tmp_path, 10)
+def test_batches_come_in_order_with_the_rest(rows, tmp_path):
+    pictures = ShardDataset(rows, tmp_path, 10)
     whole = list(batches(pictures, 2, torch.device("cpu")))
     assert [len(images) for images, _ in whole] == [2, 2, 1]
-    assert [len(images) for images, _ in batches(pictures, 2, torch.device("cpu"), drop_last=True)] == [2, 2]
     for index, image in enumerate(torch.cat([images for images, _ in whole])):
         np.testing.assert_array_equal(image[0].numpy(), (pictures.read(index)[0].astype(np.float32) / 65535))
 
 
 def test_the_size_of_a_batch_does_not_decide_what_happens_to_an_image(rows, tmp_path):
-    pictures, cpu = Pictures(rows, tmp_path, 10), torch.device("cpu")
-    sizes = [list(batches(pictures, size, cpu, recipe=RECIPES["strong"], seed=1, epoch=2)) for size in (1, 3)]
+    pictures, cpu = ShardDataset(rows, tmp_path, 10), torch.device("cpu")
+    sizes = [list(batches(pictures, size, cpu, partial(augmented, POLICIES["strong"], 1, 2))) for size in (1, 3)]
     for part in (0, 1):
         one, three = (torch.cat([batch[part] for batch in found]) for found in sizes)
         assert torch.equal(one, three)

@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from segpipe.errors import ConfigError, DiskFullError, InputError, InterruptedRun
-from segpipe.train import checkpoints
-from segpipe.train import loop as course
+from segpipe.train import checkpoints, loop
 from segpipe.train.checkpoints import Checkpoints, read_state
 from segpipe.train.stage import train_model
-from segpipe.train.step import Learner
+from segpipe.train.step import TrainStep
 from tests.unit.prepared import stage
 
 FILES = ("model.safetensors", "model.json", "history.csv", "training.csv")
@@ -101,7 +100,7 @@ def test_a_signal_saves_within_the_epoch_and_the_rest_gives_the_same_bytes(
 ):
     dropout = {"channels": [4, 8, 16], "num_res_units": 1, "dropout": 0.5}
     unstopped = train(prepared, tmp_path / "unstopped", options=dropout, ema=0.9)
-    real, calls = Learner.step, []
+    real, calls = TrainStep.run, []
 
     def step(self, *arguments):
         calls.append(1)
@@ -109,7 +108,7 @@ def test_a_signal_saves_within_the_epoch_and_the_rest_gives_the_same_bytes(
             os.kill(os.getpid(), number)
         return real(self, *arguments)
 
-    monkeypatch.setattr(Learner, "step", step)
+    monkeypatch.setattr(TrainStep, "run", step)
     before = signal.getsignal(number)
     with pytest.raises(InterruptedRun, match=f"after {after % 4} of 4 steps, and saved") as stopped:
         train(prepared, tmp_path, options=dropout, ema=0.9)
@@ -121,23 +120,23 @@ def test_a_signal_saves_within_the_epoch_and_the_rest_gives_the_same_bytes(
 
 
 def test_a_signal_while_validating_saves_the_epochs_steps(prepared, plain, tmp_path, monkeypatch):
-    real = course.validation_miou
+    real = loop.validation_miou
 
     def validate_slowly(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         return real(*arguments)
 
-    monkeypatch.setattr(course, "validation_miou", validate_slowly)
+    monkeypatch.setattr(loop, "validation_miou", validate_slowly)
     with pytest.raises(InterruptedRun, match="in epoch 1 of 3 after 4 of 4 steps"):
         train(prepared, tmp_path)
-    monkeypatch.setattr(course, "validation_miou", real)
-    monkeypatch.setattr(course.Course, "rate", counting := CountedCalls(course.Course.rate))
+    monkeypatch.setattr(loop, "validation_miou", real)
+    monkeypatch.setattr(loop.Trainer, "rate", counting := CountedCalls(loop.Trainer.rate))
     assert train(prepared, tmp_path) == plain
     assert counting.calls == 8 + 3, "two epochs of four steps, and a row of the history for each of three"
 
 
 def test_long_epochs_are_saved_within(prepared, plain, tmp_path, monkeypatch):
-    monkeypatch.setattr(course, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", 0.0)
     restore = dying(monkeypatch, lambda state: (state.epoch, state.step) == (1, 1), interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(prepared, tmp_path)
@@ -147,7 +146,7 @@ def test_long_epochs_are_saved_within(prepared, plain, tmp_path, monkeypatch):
 
 def test_a_finished_training_is_not_repeated(prepared, plain, tmp_path, monkeypatch):
     train(prepared, tmp_path)
-    monkeypatch.setattr(course.Course, "epoch", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(loop.Trainer, "epoch", lambda *_: pytest.fail("trained again"))
     assert train(prepared, tmp_path, tensorboard=False, repeats=2) == plain
 
 
@@ -160,7 +159,7 @@ def test_a_checkpoint_of_another_config_is_set_aside_and_taken_up_again(prepared
         train(prepared, tmp_path, require=True)
     assert train(prepared, tmp_path) == plain
     assert len(list((tmp_path / "checkpoints").glob("superseded-*.pt"))) == 1
-    monkeypatch.setattr(course.Course, "epoch", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(loop.Trainer, "epoch", lambda *_: pytest.fail("trained again"))
     assert train(prepared, tmp_path, loss="bce") == other, "the settings came back"
     assert train(prepared, tmp_path) == plain
 
@@ -229,7 +228,7 @@ def test_workers_and_previews_do_not_change_the_result(prepared, plain, tmp_path
 
 def test_patience_stops_early(prepared, tmp_path, monkeypatch):
     scores = iter([0.5, 0.6, 0.4, 0.3, 0.9, 0.9])
-    monkeypatch.setattr(course, "validation_miou", lambda *_: next(scores))
+    monkeypatch.setattr(loop, "validation_miou", lambda *_: next(scores))
     history = train(prepared, tmp_path, epochs=6, patience=2)["history.csv"].decode().splitlines()
     assert len(history) == 5
     assert json.loads((tmp_path / "model.json").read_text())["provenance"]["best_epoch"] == 2
@@ -241,24 +240,24 @@ def test_patience_stops_early(prepared, tmp_path, monkeypatch):
 def test_a_loss_that_is_lost_names_the_images_and_keeps_the_checkpoint(
     prepared, plain, tmp_path, monkeypatch, factor, problem
 ):
-    real, calls = Learner.step, []
+    real, calls = TrainStep.run, []
 
     def explode_in_the_second_epoch(self, images, masks, rate, number):
         loss, norm = real(self, images, masks, rate, number)
         calls.append(number)
         return (loss * float(factor) if number == 5 else loss), norm
 
-    monkeypatch.setattr(Learner, "step", explode_in_the_second_epoch)
+    monkeypatch.setattr(TrainStep, "run", explode_in_the_second_epoch)
     with pytest.raises(InputError, match=problem + r" in epoch 2, in the batch of i\d\d, i\d\d\. .*Try half"):
         train(prepared, tmp_path)
     assert calls == [0, 1, 2, 3, 4, 5]
     assert read_state(tmp_path / "checkpoints/last.pt").epoch == 1
-    monkeypatch.setattr(Learner, "step", real)
+    monkeypatch.setattr(TrainStep, "run", real)
     assert train(prepared, tmp_path) == plain
 
 
 def test_weights_that_the_last_step_spoilt_are_not_saved(prepared, plain, tmp_path, monkeypatch):
-    real = Learner.step
+    real = TrainStep.run
 
     def spoil_in_the_second_epoch(self, images, masks, rate, number):
         found = real(self, images, masks, rate, number)
@@ -267,11 +266,11 @@ def test_weights_that_the_last_step_spoilt_are_not_saved(prepared, plain, tmp_pa
                 next(self.network.parameters()).fill_(float("nan"))
         return found
 
-    monkeypatch.setattr(Learner, "step", spoil_in_the_second_epoch)
+    monkeypatch.setattr(TrainStep, "run", spoil_in_the_second_epoch)
     with pytest.raises(InputError, match=r"validation images became NaN or infinite in epoch 2\. The last checkpoint"):
         train(prepared, tmp_path)
     assert read_state(tmp_path / "checkpoints/last.pt").epoch == 1
-    monkeypatch.setattr(Learner, "step", real)
+    monkeypatch.setattr(TrainStep, "run", real)
     assert train(prepared, tmp_path) == plain
 
 

@@ -7,12 +7,12 @@ import torch
 
 from segpipe.errors import ConfigError
 from segpipe.train import memory
-from segpipe.train.distributed import Team
+from segpipe.train.distributed import ProcessGroup
 from segpipe.train.stage import train_model
-from segpipe.train.step import Learner
+from segpipe.train.step import TrainStep
 from tests.unit.prepared import stage
 
-CPU = Team(torch.device("cpu"))
+CPU = ProcessGroup(torch.device("cpu"))
 
 
 @pytest.fixture
@@ -20,14 +20,14 @@ def room(monkeypatch):
     """Room for so many images a step, as if the device had no more memory."""
 
     def limit(images):
-        real = Learner.step
+        real = TrainStep.run
 
         def step(self, pictures, *rest):
             if len(pictures) > images:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
             return real(self, pictures, *rest)
 
-        monkeypatch.setattr(Learner, "step", step)
+        monkeypatch.setattr(TrainStep, "run", step)
 
     return limit
 
@@ -62,12 +62,14 @@ def test_auto_is_two_on_a_cpu_and_says_so(prepared, tmp_path, caplog):
     caplog.set_level("INFO", logger="segpipe")
     assert train(prepared, tmp_path, batch_size="auto", epochs=1)["batch_size"] == 2
     assert "train.batch_size: auto is 2 on a CPU" in caplog.text
-    assert memory.choose_batch_size(stage("train"), Team(torch.device("cpu"), 0, 3), 100) == 3, "one for each process"
+    assert memory.choose_batch_size(stage("train"), ProcessGroup(torch.device("cpu"), 0, 3), 100) == 3, (
+        "one for each process"
+    )
 
 
 def test_auto_is_bounded_by_memory_or_by_the_steps_that_an_epoch_needs(monkeypatch, caplog):
     caplog.set_level("INFO", logger="segpipe")
-    gpu, tried = Team(torch.device("cuda")), []
+    gpu, tried = ProcessGroup(torch.device("cuda")), []
     monkeypatch.setattr(memory, "try_steps", lambda *what: tried.append(what[2]))
     assert memory.choose_batch_size(stage("train"), gpu, 170) == 16
     assert tried == [1, 2, 4, 8, 16]
@@ -84,7 +86,7 @@ def test_auto_is_bounded_by_memory_or_by_the_steps_that_an_epoch_needs(monkeypat
 
 def test_auto_goes_on_with_half_from_the_checkpoint(prepared, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(memory, "ON_A_CPU", 4)
-    real, calls = Learner.step, []
+    real, calls = TrainStep.run, []
 
     def full_in_the_second_epoch(self, pictures, *rest):
         calls.append(len(pictures))
@@ -92,7 +94,7 @@ def test_auto_goes_on_with_half_from_the_checkpoint(prepared, tmp_path, monkeypa
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return real(self, pictures, *rest)
 
-    monkeypatch.setattr(Learner, "step", full_in_the_second_epoch)
+    monkeypatch.setattr(TrainStep, "run", full_in_the_second_epoch)
     assert train(prepared, tmp_path, batch_size="auto")["batch_size"] == 2
     assert calls == [4, 4, 4, 4] + [2] * 8, "the second epoch is begun again, in more steps"
     assert "out of memory with 4 images a step; going on from the last checkpoint with 2" in caplog.text
@@ -112,6 +114,6 @@ def test_a_size_of_the_config_that_does_not_fit_is_an_error_that_names_one_that_
 
 def test_several_processes_that_run_out_with_auto_are_not_told_to_use_auto(room):
     room(2)
-    text = str(memory.does_not_fit(stage("train", batch_size="auto"), Team(torch.device("cpu"), 0, 2), 8))
+    text = str(memory.does_not_fit(stage("train", batch_size="auto"), ProcessGroup(torch.device("cpu"), 0, 2), 8))
     assert "train.batch_size: auto chose 8, which does not fit" in text
     assert "; 4 would (found by trying). Set it to that, or save memory" in text

@@ -3,10 +3,10 @@
 import pandas as pd
 
 from segpipe.models.device import fix_arithmetic
-from segpipe.train.data import Feed
+from segpipe.train.data import TrainLoader
 from segpipe.train.distributed import join
 from segpipe.train.seeds import learning_rate
-from segpipe.train.step import Learner
+from segpipe.train.step import TrainStep
 from segpipe.train.validation import validation_miou
 from tests.unit.prepared import stage
 
@@ -21,11 +21,11 @@ def test_eight_images_are_learned_by_heart(prepared):
     rows = pd.read_parquet(prepared / "dataset.parquet").iloc[:8]
     with join("cpu") as team:
         fix_arithmetic(1, True, False)
-        feed, learner = Feed(whole, rows, shards, 0, team, 2), Learner(whole, 0, team)
-        steps = feed.batching.steps
+        feed, learner = TrainLoader(whole, rows, shards, 0, team, 2), TrainStep(whole, 0, team)
+        steps = feed.steps
         for epoch in range(EPOCHS):
             learner.begin_epoch(epoch + 1)
             for number, (images, masks) in enumerate(feed.batches(epoch + 1, 0), start=epoch * steps):
                 rate = learning_rate(number, EPOCHS * steps, steps, whole.train.learning_rate)
-                learner.step(images, masks, rate, number)
-        assert validation_miou(learner.judged, rows, shards, 2, 2, team.device) > 0.98
+                learner.run(images, masks, rate, number)
+        assert validation_miou(learner.evaluated, rows, shards, 2, 2, team.device) > 0.98

@@ -5,12 +5,12 @@ from torch import nn
 from segpipe.errors import ConfigError
 from segpipe.train import step as module
 from segpipe.train.checkpoints import TrainState, read_state, save_state
-from segpipe.train.distributed import Team
+from segpipe.train.distributed import ProcessGroup
 from segpipe.train.finetune import encoder_parameters
-from segpipe.train.step import Learner
+from segpipe.train.step import TrainStep
 from tests.unit.prepared import stage
 
-CPU = Team(torch.device("cpu"))
+CPU = ProcessGroup(torch.device("cpu"))
 
 
 def batch():
@@ -19,12 +19,12 @@ def batch():
 
 
 def learner(**changes):
-    return Learner(stage("train", **changes), 1, CPU)
+    return TrainStep(stage("train", **changes), 1, CPU)
 
 
 def steps(made, count, epoch=1):
     made.begin_epoch(epoch)
-    return [tuple(map(float, made.step(*batch(), 0.01, number))) for number in range(count)]
+    return [tuple(map(float, made.run(*batch(), 0.01, number))) for number in range(count)]
 
 
 class TwoResolutions(nn.Module):
@@ -43,7 +43,7 @@ def test_a_network_may_give_several_resolutions_while_it_trains(monkeypatch):
     made = learner(ema=0.9)
     found = steps(made, 5)
     assert found[-1][0] < found[0][0]
-    assert made.judged(batch()[0]).shape == (2, 2, 64, 64)
+    assert made.evaluated(batch()[0]).shape == (2, 2, 64, 64)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
@@ -55,10 +55,9 @@ def test_a_state_holds_all_that_the_next_steps_depend_on(optimizer, tmp_path):
     whole.store(state)
     save_state(state, tmp_path / "state.pt")
     expected = steps(whole, 2)
-    other = Learner(stage("train", **changes), 99, CPU, fresh=False)
-    other.load(read_state(tmp_path / "state.pt"))
+    other = TrainStep(stage("train", **changes), 99, CPU, read_state(tmp_path / "state.pt"))
     assert steps(other, 2) == expected
-    for one, two in zip(whole.judged.state_dict().values(), other.judged.state_dict().values(), strict=True):
+    for one, two in zip(whole.evaluated.state_dict().values(), other.evaluated.state_dict().values(), strict=True):
         assert torch.equal(one, two)
 
 
@@ -67,7 +66,7 @@ def test_the_encoder_stays_still_in_the_first_epochs_and_moves_then(optimizer):
     wanted = stage(
         "train", optimizer=optimizer
     )  # the config wants model.init with it, whose weights do not matter here
-    made = Learner(
+    made = TrainStep(
         wanted.model_copy(update={"train": wanted.train.model_copy(update={"freeze_encoder_epochs": 1})}), 1, CPU
     )
     before = [tensor.clone() for tensor in encoder_parameters(made.network)]

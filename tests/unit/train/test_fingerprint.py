@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from segpipe.train.checkpoints import contract, contract_hash, differences
+from segpipe.train.checkpoints import differences, fingerprint_hash, training_fingerprint
 from segpipe.train.roles import Roles, read_roles
 from tests.unit.prepared import stage
 
@@ -11,7 +11,7 @@ def of(prepared):
     def make(roles=None, model="fold0", precision=torch.float32, **changes):
         wanted = stage("train", **changes)
         roles = roles or read_roles(prepared / "dataset.parquet", wanted, model)
-        return contract(wanted, model, roles, torch.device("cpu"), precision)
+        return training_fingerprint(wanted, model, roles, torch.device("cpu"), precision)
 
     return make
 
@@ -20,7 +20,7 @@ def of(prepared):
     "change", [{"workers": 3}, {"preview_every": 1}, {"tensorboard": False}, {"repeats": 3}, {"device": "cpu"}]
 )
 def test_what_changes_no_byte_is_left_out(of, change):
-    assert contract_hash(of(**change)) == contract_hash(of())
+    assert fingerprint_hash(of(**change)) == fingerprint_hash(of())
 
 
 @pytest.mark.parametrize(
