@@ -35,7 +35,7 @@ def prepare(folder: Path) -> Path:
                 masks.append(pack_bits(np.stack([truth["lung"], truth["heart"]])))
                 geometry = vars(plan_fit((100, 80 + number), SIZE, "letterbox"))
                 rows.append(
-                    {"image_id": f"i{number:02d}", "image": "", "patient": f"p{number}", "fold_wanted": "",
+                    {"image_id": f"i{number:02d}", "image": "", "patient": f"p{number}", "site": "", "fold_wanted": "",
                      "status": "labelled", "notes": "", "picture": f"s{number}", "content": f"c{number}",
                      "perceptual_hash": perceptual_hash(small), "thumbnail": small.tobytes(), **geometry}
                 )  # fmt: skip
