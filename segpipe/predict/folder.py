@@ -29,7 +29,8 @@ from segpipe.predict.files import Links, find_images, refuse_foreign
 from segpipe.predict.prefetch import ReadAhead
 from segpipe.predict.writer import BATCHES_AHEAD, MaskWriter, Picture
 from segpipe.preprocess.geometry import Geometry
-from segpipe.preprocess.read import PRELOAD, Reading, image_reader, quarantined
+from segpipe.preprocess.read import PRELOAD, image_reader, quarantined
+from segpipe.preprocess.store import Reading
 from segpipe.samples.sample import Sample
 from segpipe.score.calibration import FACTS
 

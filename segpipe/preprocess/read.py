@@ -2,8 +2,8 @@
 
 import re
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import cv2
@@ -12,9 +12,11 @@ import numpy as np
 from segpipe.config.stages import PreprocessStage
 from segpipe.errors import SegpipeError
 from segpipe.log import logger
+from segpipe.pool.isolated import isolated_map
+from segpipe.pool.worker import ItemFailure, Limits
 from segpipe.preprocess.quality import measure
-from segpipe.preprocess.reuse import recipe, salt_key, settings_hash
-from segpipe.preprocess.store import FACTS, empty_row, pack_bits, picture_hashes
+from segpipe.preprocess.reuse import cache_key, salt_key, settings_hash
+from segpipe.preprocess.store import FACTS, Reading, empty_row, pack_bits, picture_hashes
 from segpipe.preprocess.transforms import Data, preprocessing
 from segpipe.samples.sample import Sample, inside, mask_inside, patient_key, read_salt
 
@@ -23,13 +25,14 @@ PRELOAD = (__name__,)  # what takes a reading process long to import
 Prepare = Callable[[Mapping[str, Any]], Data]
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What became of one image: its row, and its pictures unless it is quarantined or has no mask."""
-
-    row: dict[str, Any]
-    image: np.ndarray | None = None  # (size, size), of preprocess.dtype
-    mask: np.ndarray | None = None  # (size, size), bit i = class i
+@contextmanager
+def read_images(samples: Sequence[Sample], stage: PreprocessStage, workers: int = 1) -> Iterator[Iterator[Reading]]:
+    """What became of each sample, in order, read by isolated processes (:func:`segpipe.pool.isolated.isolated_map`)."""
+    with isolated_map(image_reader, (stage,), samples, Limits(stage.seconds_per_image), workers, PRELOAD) as found:
+        yield (
+            Reading(quarantined(sample, reading.reason)) if isinstance(reading, ItemFailure) else reading
+            for sample, reading in zip(samples, found, strict=True)
+        )
 
 
 def image_reader(stage: PreprocessStage) -> Callable[[Sample], Reading]:
@@ -52,7 +55,7 @@ def read_sample(
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """One image through the transforms: its pictures (None if quarantined) and its row.
 
-    ``settings`` (:func:`segpipe.preprocess.reuse.settings_hash`) goes into the row's recipe.
+    ``settings`` (:func:`segpipe.preprocess.reuse.settings_hash`) goes into the row's cache key.
     """
     try:
         data = prepare(
@@ -69,7 +72,7 @@ def read_sample(
     row["status"] = "labelled" if "mask" in data else "unlabelled"
     masks = data.get("mask_sha256", {})
     row["mask_sha256"] = " ".join(value for _, value in sorted(masks.items()))
-    row["recipe"] = recipe(settings, sample.invert, data["sha256"], masks)
+    row["cache_key"] = cache_key(settings, sample.invert, data["sha256"], masks)
     row["salt_key"] = salt_key(salt)
     return data, row
 

@@ -1,4 +1,13 @@
-"""Rows that were made before are taken over: found again by content, whatever the files are called now."""
+"""Rows that were made before are taken over: found by what they were made from, across shards and renames.
+
+A row's cache key is a hash of its files and of everything else that decides its pixels. Rows of one key are the same
+picture with the same facts, wherever the files lie and whatever they are called. So a row is taken over where a sample
+has its key and the stored picture is what the row says; it is then what reading the files again would give.
+
+Snakemake deletes a job's outputs before it runs the job again. So each store is hard-linked into a folder that no rule
+declares, ``kept/<shard>-<settings>-<table>/``: while both names exist it takes no space. The name says what the store
+was made from, hence which of them can be of use without opening any.
+"""
 
 import hashlib
 import json
@@ -6,33 +15,31 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from segpipe.config.stages import PreprocessStage
 from segpipe.errors import ImageError, InputError
 from segpipe.files.source import MAX_FILE_BYTES
 from segpipe.files.stamp import hash_file
 from segpipe.log import logger
-from segpipe.preprocess.store import FACTS, FILES, empty_row, open_stacks, picture_hashes, read_rows
-from segpipe.samples.sample import Sample, inside, mask_inside, patient_key
+from segpipe.preprocess.store import FACTS, FILES, Reading, empty_row, open_stacks, picture_hashes, read_rows
+from segpipe.samples.sample import Sample, inside, mask_inside, patient_key, read_salt
+from segpipe.samples.shards import fingerprint, shard_of
 from segpipe.samples.scan import scan_with
-
-# What a row of the store was made from: hashes of its files and of everything else that decides its pixels.
-#
-# Two rows of one recipe are the same picture with the same facts, wherever the files lie and whatever they are called.
 
 # Where the files lie, who may read them, how long it may take and how patients are called decides no pixel.
 _ELSEWHERE = {"root", "links", "patient_salt_file", "patient_salt_stamp", "seconds_per_image"}
 _READERS = ("imagecodecs", "monai", "nibabel", "numpy", "pillow", "pydicom", "simplejpeg")
+_NAME = re.compile(r"(\d+)-([0-9a-f]{16})-([0-9a-f]{16})")
+_THREADS = 4  # that hash: they wait for the disk most of the time
 
 
 def settings_hash(stage: PreprocessStage) -> str:
@@ -42,8 +49,8 @@ def settings_hash(stage: PreprocessStage) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def recipe(settings: str, invert: str, image: str, masks: Mapping[str, str]) -> str:
-    """The recipe of a row: ``image`` and ``masks`` are SHA-256 of the files, ``invert`` is the sheet's word."""
+def cache_key(settings: str, invert: str, image: str, masks: Mapping[str, str]) -> str:
+    """The key of a row: ``image`` and ``masks`` are SHA-256 of the files, ``invert`` is the sheet's word."""
     return hashlib.sha256(json.dumps([settings, invert, image, sorted(masks.items())]).encode()).hexdigest()
 
 
@@ -52,52 +59,8 @@ def salt_key(salt: bytes) -> str:
     return patient_key("segpipe/salt", salt)
 
 
-def recipe_of_files(sample: Sample, stage: PreprocessStage, settings: str) -> str:
-    """The recipe of a sample's files as they are now; "" where a reader has to say what is wrong with them."""
-    try:
-        image = _hash(inside(stage.root, sample.image, stage.links))
-        masks = {name: _hash(mask_inside(stage.root, path, stage.links)) for name, path in sample.masks.items()}
-    except (ImageError, OSError, ValueError):
-        return ""
-    return recipe(settings, sample.invert, image, masks)
-
-
-def file_size(sample: Sample, stage: PreprocessStage) -> int:
-    """The image's size in bytes; -1 where it has none."""
-    try:
-        return os.stat(stage.root / sample.image).st_size  # noqa: PTH116
-    except (OSError, ValueError):
-        return -1
-
-
-def _hash(path: Path) -> str:
-    """SHA-256 of a regular file that a reader would take."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode) or not 0 < status.st_size <= MAX_FILE_BYTES:
-        raise ImageError("is for the reader to refuse")
-    return hash_file(path)
-
-
-@cache
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
-
-
-# Stores that are kept beside the declared ones, so that a job which runs again finds its rows.
-#
-# Snakemake deletes a job's outputs before it runs the job again. So each store is hard-linked into a folder that no
-# rule
-# declares, ``kept/<shard>-<settings>-<table>/``: while both names exist it takes no space. The name says what the
-# store was made from, hence which of them can be of use without opening any.
-
-_NAME = re.compile(r"(\d+)-([0-9a-f]{16})-([0-9a-f]{16})")
-
-
 @dataclass(frozen=True)
-class Kept:
+class KeptStore:
     """One kept store: of ``shard``, made with ``settings`` from the sample table ``table`` (16 digits of a hash)."""
 
     folder: Path
@@ -105,7 +68,6 @@ class Kept:
     settings: str
     table: str
 
-    @property
     def written(self) -> int:
         """When its table was written, in ns; 0 where it is gone."""
         try:
@@ -118,87 +80,36 @@ class Kept:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def kept_as(folder: Path, shard: str, settings: str, table: str) -> Kept:
+def kept_as(folder: Path, shard: str, settings: str, table: str) -> KeptStore:
     """The kept store of this name, whether or not it exists."""
     settings, table = settings[:16], table[:16]
-    return Kept(folder / f"{shard}-{settings}-{table}", shard, settings, table)
+    return KeptStore(folder / f"{shard}-{settings}-{table}", shard, settings, table)
 
 
-def list_kept(folder: Path) -> list[Kept]:
+def list_kept(folder: Path) -> list[KeptStore]:
     """All kept stores, sorted by name."""
     try:
         names = sorted(os.listdir(folder))  # noqa: PTH208
     except FileNotFoundError:
         return []
-    matches = filter(None, map(_NAME.fullmatch, names))
-    return [Kept(folder / match[0], *match.groups()) for match in matches]
+    return [KeptStore(folder / match[0], *match.groups()) for match in filter(None, map(_NAME.fullmatch, names))]
 
 
-def in_order(kept: list[Kept], shard: str) -> Iterator[Kept]:
-    """The shard's own stores first, then those whose numbers agree in most of their last bits.
-
-    When the number of shards doubles or halves, rows move between such shards only
-    (:func:`segpipe.samples.shards.shard_name`).
-    """
-    own = int(shard)
-
-    def last_bits(other: Kept) -> int:
-        differs = own ^ int(other.shard)
-        return differs & -differs or 1 << 62
-
-    return iter(sorted(kept, key=last_bits, reverse=True))
-
-
-def of_use(kept: list[Kept], shard: str, tables: Mapping[str, str]) -> Iterator[Kept]:
-    """Those in which a job of ``shard`` may find rows, in order: its own, and those that no present table names.
+def of_use(kept: Sequence[KeptStore], shard: str, tables: Mapping[str, str]) -> list[KeptStore]:
+    """Those in which a job of ``shard`` may find rows: its own, and those that no present table names.
 
     A row that left another shard is in that shard's older store. Present stores of others are passed over: else every
-    job with a new image would open all of them, at a cost that grows with the square of the shards.
+    job with a new image would open all of them, at a cost that grows with the square of the shards. The shard's own
+    come first, then those whose numbers agree in most of their last bits: when the number of shards doubles or halves,
+    rows move between such shards only (:func:`segpipe.samples.shards.shard_name`).
     """
-    return in_order([other for other in kept if other.shard == shard or tables.get(other.shard) != other.table], shard)
 
+    def last_bits(store: KeptStore) -> int:
+        differs = int(shard) ^ int(store.shard)
+        return differs & -differs or 1 << 62
 
-def keep(store: Path, kept: Kept) -> None:
-    """Link the files of ``store``; where the file system has no hard links, say so and keep nothing."""
-    kept.remove()
-    try:
-        _link(store, kept.folder)
-    except OSError as error:
-        logger.warning(
-            "this store is not kept for later (hard links: %s); when the shard changes, all of it is read again",
-            error.strerror,
-        )
-
-
-def _link(store: Path, folder: Path) -> None:
-    """Hard links of a store's files in a new folder, which appears when it is whole."""
-    folder.parent.mkdir(exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}")
-    shutil.rmtree(temporary, ignore_errors=True)  # of a job that was killed
-    temporary.mkdir()
-    try:
-        for name in FILES:
-            os.link(store / name, temporary / name)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def remove_old(kept: Kept, taken: Mapping[Path, int], rows: Mapping[Path, int]) -> None:
-    """Delete older stores of the same shard, except the newest one that holds rows which another shard may want.
-
-    ``taken`` and ``rows`` say how many rows of a store went into the new one, and how many it has.
-    """
-    older = [other for other in list_kept(kept.folder.parent) if other.shard == kept.shard and other != kept]
-    useful = [
-        other
-        for other in older
-        if other.settings == kept.settings and taken.get(other.folder, 0) < rows.get(other.folder, 1)
-    ]
-    newest = max(useful, key=lambda other: other.written, default=None)
-    for other in older:
-        if other != newest:
-            other.remove()
+    found = [store for store in kept if store.shard == shard or tables.get(store.shard) != store.table]
+    return sorted(found, key=last_bits, reverse=True)
 
 
 def present_tables(table: Path) -> dict[str, str]:
@@ -207,97 +118,90 @@ def present_tables(table: Path) -> dict[str, str]:
     return found.shards if found else {}
 
 
-def unused(folder: Path, tables: Mapping[str, str]) -> list[Kept]:
+def unused(folder: Path, tables: Mapping[str, str]) -> list[KeptStore]:
     """Kept stores that belong to no present sample table; ``tables`` are the tables' fingerprints by shard.
 
     None before every shard has a store of its present table: until then a job may still look for rows.
     """
     stores = list_kept(folder)
-    if not tables or not {(kept.shard, kept.table) for kept in stores} >= set(tables.items()):
+    if not tables or not {(store.shard, store.table) for store in stores} >= set(tables.items()):
         return []
-    return [kept for kept in stores if tables.get(kept.shard) != kept.table]
+    return [store for store in stores if tables.get(store.shard) != store.table]
 
 
 def remove_unused(folder: Path, tables: Mapping[str, str]) -> None:
     """Delete them."""
-    for kept in unused(folder, tables):
-        logger.info("removed %s: all shards are made, and none took more from it", kept.folder)
-        kept.remove()
+    for store in unused(folder, tables):
+        logger.info("removed %s: all shards are made, and none took more from it", store.folder)
+        store.remove()
 
 
-# Rows that were made before: found again by content, whatever the files are called now.
-#
-# A row is taken over when hashes of all its files and everything that decides its pixels agree (:mod:`recipe`), and
-# the stored picture is what the row says. Then it is what reading the files again would give.
+class RowReuse:
+    """The samples of a shard's table, and what the stores in the folder ``kept`` (None: nothing) have of them."""
 
-THREADS = 4  # that hash: they wait for the disk most of the time
-_LOOKED_UP = ("recipe", "file_bytes")
+    def __init__(self, kept: Path | None, stage: PreprocessStage, table: Path, samples: Sequence[Sample]) -> None:
+        self._kept, self._stage, self._table, self._samples = kept, stage, table, samples
+        self._settings, self._salt = settings_hash(stage), read_salt(stage.patient_salt_file)
+        self._made_from = fingerprint(table.read_bytes())
+        self._found: dict[int, Reading] = {}
+        self._sizes: list[int] = []  # of the samples' images
+        self._keys: dict[int, str] = {}  # of the samples whose files were hashed
+        self._taken: dict[Path, int] = {}  # how many rows of which store, copies counted once
+        self._rows: dict[Path, int] = {}  # of how many
 
-
-@dataclass(frozen=True)
-class Found:
-    """A row that was made before, with its pictures; ``mask`` is None where the image has none."""
-
-    row: dict[str, Any]
-    image: np.ndarray  # (size, size), of preprocess.dtype, in a memory map
-    mask: np.ndarray | None  # (size, size), bit i = class i
-
-
-@dataclass
-class Search:
-    """The samples of a shard, and what was found of them."""
-
-    stage: PreprocessStage
-    samples: Sequence[Sample]
-    settings: str
-    salt: bytes
-    found: dict[int, Found] = field(default_factory=dict)  # by number of the sample
-    taken: dict[Path, int] = field(default_factory=dict)  # how many rows of which store, copies counted once
-    rows: dict[Path, int] = field(default_factory=dict)  # of how many
-
-    def __post_init__(self) -> None:
-        self._recipes: dict[int, str] = {}
-        self._sizes: list[int] = []
-
-    def look_into(self, stores: Iterable[Kept]) -> None:
-        """Take over rows of one store after the other, until nothing is missing.
+    def find(self) -> dict[int, Reading]:
+        """What was made before, by number of the sample; pictures are in memory maps.
 
         Files are hashed only where a store has a row of an image of that size, and once.
         """
-        with ThreadPoolExecutor(THREADS) as pool:
-            for store in stores:
-                if len(self.found) == len(self.samples):
-                    return
-                if store.settings == self.settings[:16]:
-                    try:
-                        self._look_into(store, pool)
-                    except FileNotFoundError:
-                        continue  # another job was the last that could want it
-                    except (OSError, ValueError, InputError) as error:
-                        logger.warning("%s cannot be read (%s); its rows are read anew", store.folder, error)
+        if self._kept is None:
+            return {}
+        kept = of_use(list_kept(self._kept), shard_of(self._table), present_tables(self._table))
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for store in kept:
+                if len(self._found) == len(self._samples):
+                    break
+                if store.settings != self._settings[:16]:
+                    continue
+                try:
+                    self._look_into(store, pool)
+                except FileNotFoundError:
+                    continue  # another job was the last that could want it
+                except (OSError, ValueError, InputError) as error:
+                    logger.warning("%s cannot be read (%s); its rows are read anew", store.folder, error)
+        return self._found
 
-    def _look_into(self, store: Kept, pool: ThreadPoolExecutor) -> None:
-        table = read_rows(store.folder / FILES[2], _LOOKED_UP)
-        made, sizes = (table.column(name).to_pylist() for name in _LOOKED_UP)
-        places = {recipe: place for place, recipe in enumerate(made) if recipe}
-        self.rows[store.folder] = len(places)
-        self._hash(set(sizes), pool)
-        wanted = {number: places[recipe] for number, recipe in self._missing() if recipe in places}
+    def keep(self, store: Path) -> None:
+        """Keep the finished store, and delete those of which no job will want more.
+
+        Where the file system has no hard links, this says so and keeps nothing.
+        """
+        if self._kept is None:
+            return
+        mine = kept_as(self._kept, shard_of(self._table), self._settings, self._made_from)
+        mine.remove()
+        try:
+            _link(store, mine.folder)
+        except OSError as error:
+            logger.warning(
+                "this store is not kept for later (hard links: %s); when the shard changes, all of it is read again",
+                error.strerror,
+            )
+        self._remove_older(mine)
+        remove_unused(self._kept, present_tables(self._table))
+
+    def _look_into(self, store: KeptStore, pool: ThreadPoolExecutor) -> None:
+        table = read_rows(store.folder / FILES[2], ("cache_key", "file_bytes"))
+        keys, sizes = table.column("cache_key").to_pylist(), table.column("file_bytes").to_pylist()
+        places = {key: place for place, key in enumerate(keys) if key}
+        self._rows[store.folder] = len(places)
+        self._hash_files(set(sizes), pool)
+        missing = ((number, key) for number, key in self._keys.items() if number not in self._found)
+        wanted = {number: places[key] for number, key in missing if key in places}
         if not wanted:
             return
-        rows = read_rows(store.folder / FILES[2]).take(sorted(set(wanted.values()))).to_pylist()
-        by_place = dict(zip(sorted(set(wanted.values())), rows, strict=True))
-        images, masks = open_stacks(store.folder)
-        if not len(images) == len(masks) == len(made):
-            raise InputError(f"{len(images)} images, {len(masks)} masks and {len(made)} rows")
-
-        def check(place: int) -> bool:
-            row = by_place[place]
-            mask = masks[place].data if row["status"] == "labelled" else None
-            _, content = picture_hashes(images[place].data, mask)
-            return bool(content == row["content"])
-
-        intact = dict(zip(by_place, pool.map(check, by_place), strict=True))
+        readings = _readings(store, sorted(set(wanted.values())), len(keys))
+        intact = dict(zip(readings, pool.map(_is_intact, readings.values()), strict=True))
         damaged = sorted(place for place, right in intact.items() if not right)
         if damaged:
             logger.warning(
@@ -307,26 +211,52 @@ class Search:
             )  # fmt: skip
         used = set()
         for number, place in wanted.items():
-            row = present_row(by_place[place], self.samples[number], self.salt) if intact[place] else None
+            row = present_row(readings[place].row, self._samples[number], self._salt) if intact[place] else None
             if row:
-                mask = masks[place] if row["status"] == "labelled" else None
-                self.found[number] = Found(row, images[place], mask)
+                self._found[number] = replace(readings[place], row=row)
                 used.add(place)
-        self.taken[store.folder] = len(used)
+        self._taken[store.folder] = len(used)
 
-    def _missing(self) -> Iterable[tuple[int, str]]:
-        return [(number, recipe) for number, recipe in self._recipes.items() if recipe and number not in self.found]
+    def _hash_files(self, sizes: set[int], pool: ThreadPoolExecutor) -> None:
+        """Keys of the samples whose image has one of these sizes, unless they are known."""
 
-    def _hash(self, sizes: set[int], pool: ThreadPoolExecutor) -> None:
-        """Hash the files of samples whose image has one of these sizes, unless that was done."""
-        if not self._sizes:
-            self._sizes = [file_size(sample, self.stage) for sample in self.samples]
-        todo = [number for number, size in enumerate(self._sizes) if size in sizes and number not in self._recipes]
+        def key_of(number: int) -> str:
+            return key_of_files(self._samples[number], self._stage, self._settings)
 
-        def made_from(number: int) -> str:
-            return recipe_of_files(self.samples[number], self.stage, self.settings)
+        self._sizes = self._sizes or [file_size(sample, self._stage) for sample in self._samples]
+        todo = [number for number, size in enumerate(self._sizes) if size in sizes and number not in self._keys]
+        self._keys.update(zip(todo, pool.map(key_of, todo), strict=True))
 
-        self._recipes.update(zip(todo, pool.map(made_from, todo), strict=True))
+    def _remove_older(self, mine: KeptStore) -> None:
+        """Delete older stores of this shard, except the newest one that holds rows which another shard may want."""
+        older = [store for store in list_kept(mine.folder.parent) if store.shard == mine.shard and store != mine]
+        useful = [
+            store
+            for store in older
+            if store.settings == mine.settings and self._taken.get(store.folder, 0) < self._rows.get(store.folder, 1)
+        ]
+        newest = max(useful, key=KeptStore.written, default=None)
+        for store in older:
+            if store != newest:
+                store.remove()
+
+
+def key_of_files(sample: Sample, stage: PreprocessStage, settings: str) -> str:
+    """The cache key of a sample's files as they are now; "" where a reader has to say what is wrong with them."""
+    try:
+        image = _hash(inside(stage.root, sample.image, stage.links))
+        masks = {name: _hash(mask_inside(stage.root, path, stage.links)) for name, path in sample.masks.items()}
+    except (ImageError, OSError, ValueError):
+        return ""
+    return cache_key(settings, sample.invert, image, masks)
+
+
+def file_size(sample: Sample, stage: PreprocessStage) -> int:
+    """The image's size in bytes; -1 where it has none."""
+    try:
+        return os.stat(stage.root / sample.image).st_size  # noqa: PTH116
+    except (OSError, ValueError):
+        return -1
 
 
 def present_row(row: Mapping[str, Any], sample: Sample, salt: bytes) -> dict[str, Any] | None:
@@ -352,3 +282,51 @@ def _patient(row: Mapping[str, Any], sample: Sample, salt: bytes) -> tuple[str, 
     if row["patient_source"] == "image" or row["format"] != "DICOM":  # other formats name no patient
         return patient_key(f"image/{sample.image_id}", salt), "image"
     return None
+
+
+def _readings(store: KeptStore, places: Sequence[int], count: int) -> dict[int, Reading]:
+    """Rows and pictures of a store of ``count`` images at these places."""
+    rows = read_rows(store.folder / FILES[2]).take(places).to_pylist()
+    images, masks = open_stacks(store.folder)
+    if not len(images) == len(masks) == count:
+        raise InputError(f"{len(images)} images, {len(masks)} masks and {count} rows")
+    return {
+        place: Reading(row, images[place], masks[place] if row["status"] == "labelled" else None)
+        for place, row in zip(places, rows, strict=True)
+    }
+
+
+def _is_intact(reading: Reading) -> bool:
+    assert reading.image is not None
+    _, content = picture_hashes(reading.image.data, None if reading.mask is None else reading.mask.data)
+    return bool(content == reading.row["content"])
+
+
+def _link(store: Path, folder: Path) -> None:
+    """Hard links of a store's files in a new folder, which appears when it is whole."""
+    folder.parent.mkdir(exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a job that was killed
+    temporary.mkdir()
+    try:
+        for name in FILES:
+            os.link(store / name, temporary / name)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _hash(path: Path) -> str:
+    """SHA-256 of a regular file that a reader would take."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or not 0 < status.st_size <= MAX_FILE_BYTES:
+        raise ImageError("is for the reader to refuse")
+    return hash_file(path)
+
+
+@cache
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

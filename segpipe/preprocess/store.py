@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +28,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FILES = ("images.npy", "masks.npy", "table.parquet")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What became of one image: its row, and its pictures unless it is quarantined or has no mask."""
+
+    row: dict[str, Any]
+    image: np.ndarray | None = None  # (size, size), of preprocess.dtype
+    mask: np.ndarray | None = None  # (size, size), bit i = class i
 
 
 def pack_bits(channels: np.ndarray) -> np.ndarray:
@@ -50,11 +58,10 @@ def unpack_bits(bits: np.ndarray, classes: int) -> np.ndarray:
 class StackWriter:
     """Appends arrays of one shape to an .npy file: memory stays that of one array, however many come."""
 
-    def __init__(self, path: Path, count: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        self._shape, self._dtype = shape, np.dtype(dtype)
-        self._file: IO[bytes] = path.open("wb")
+    def __init__(self, file: IO[bytes], count: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self._file, self._shape, self._dtype = file, shape, np.dtype(dtype)
         header = np.lib.format.header_data_from_array_1_0(np.empty(0, self._dtype))
-        np.lib.format.write_array_header_1_0(self._file, {**header, "shape": (count, *shape)})
+        np.lib.format.write_array_header_1_0(file, {**header, "shape": (count, *shape)})
 
     def append(self, array: np.ndarray) -> None:
         """Write the next array."""
@@ -62,20 +69,12 @@ class StackWriter:
             raise ValueError(f"{array.dtype}{array.shape} in a stack of {self._dtype}{self._shape}")
         self._file.write(np.ascontiguousarray(array).data)
 
-    def __enter__(self) -> "StackWriter":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
-
 
 @contextmanager
 def stack_writer(path: Path, count: int, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[StackWriter]:
     """A :class:`StackWriter` whose file appears under its name only when it is whole."""
-    with atomic_path(path) as temporary, StackWriter(temporary, count, shape, dtype) as writer:
-        yield writer
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        yield StackWriter(file, count, shape, dtype)
 
 
 def write_table(path: Path, frame: "pd.DataFrame") -> None:
@@ -142,7 +141,7 @@ def open_store(folder: Path) -> Store:
 
 # What is recorded of a readable image, in the table's order.
 FACTS = (
-    *("notes", "sha256", "mask_sha256", "file_bytes", "recipe", "salt_key", "picture", "content"),
+    *("notes", "sha256", "mask_sha256", "file_bytes", "cache_key", "salt_key", "picture", "content"),
     *("format", "modality", "photometric_interpretation", "transfer_syntax"),
     *("bits_stored", "frame", "decoded_at", "modality_lut", "voi", "inverted", "invert_source", "rows", "columns"),
     *("burned_in_annotation", "recognizable_visual_features"),

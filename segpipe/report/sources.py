@@ -15,7 +15,7 @@ from segpipe.samples.shards import carried_column
 from segpipe.score.calibration import FACTS as MASK_FACTS
 
 # Of a row in the store; what serves to find a row again, or a changed file, stays there.
-_LEFT_OUT = {"recipe", "salt_key", "mask_sha256", "content", "file_bytes"}
+_LEFT_OUT = {"cache_key", "salt_key", "mask_sha256", "content", "file_bytes"}
 _IMAGE = ("image_id", "image", "patient", "patient_source", "site", "status", "reason")
 _PREDICTION = ("image_id", "predicted", "seen", "removed_pixels", "filled_pixels", "engine")
 

@@ -68,7 +68,7 @@ def run_stages(config: Config) -> None:
     stages = stage_configs(config, json.loads(files["report"].read_text())["carried"])
     for shard in shards:
         table, output = results / found.table(shard), results / "shards" / shard
-        with patch("segpipe.preprocess.stage.isolated_map", map_here):
+        with patch("segpipe.preprocess.read.isolated_map", map_here):
             preprocess_shard(stages["preprocess"], table, output, results / "kept")
     gather(stages["dataset"], [results / "shards" / shard / FILES[2] for shard in shards], results / "dataset")
     models = [results / "models" / name for name in config.folds.models]

@@ -20,9 +20,9 @@ from segpipe.demo.render import phantom_arrays
 from segpipe.errors import ConfigError
 from segpipe.images.types import Decisions, Radiograph
 from segpipe.log import logger
-from segpipe.preprocess.read import Reading, image_reader, read_sample
+from segpipe.preprocess.read import image_reader, read_sample
 from segpipe.preprocess.stage import preprocess_shard
-from segpipe.preprocess.store import FILES
+from segpipe.preprocess.store import FILES, Reading
 from segpipe.samples.sample import Sample
 from segpipe.samples.scan import scan
 from tests.unit.images.pictures import SECRET, asymmetric, dicom_file, encoded
@@ -76,7 +76,7 @@ def crashing_reader(stage):
 def test_a_file_that_crashes_or_hangs_its_decoder_costs_its_row(root, monkeypatch):
     for name in ("a crash.png", "c hang.png", "d.png"):
         (root / name).write_bytes((root / "b.png").read_bytes())
-    monkeypatch.setattr("segpipe.preprocess.stage.image_reader", crashing_reader)
+    monkeypatch.setattr("segpipe.preprocess.read.image_reader", crashing_reader)
     table, images = preprocess(root, seconds_per_image=1)
     assert list(table["status"]) == ["quarantined", "unlabelled", "quarantined", "unlabelled"]
     assert table["reason"]["a crash.png"].startswith("crashed its decoder (signal 11)")

@@ -28,7 +28,7 @@ def test_a_column_that_only_some_shards_can_have_is_blank_in_the_others(stage, t
     assert images["mask_share_lung"].isna().tolist() == [True, False]
     assert images["carried:view"].tolist() == ["pa", "pa"]
     assert {"thumbnail", "picture", "sha256"} <= set(images)
-    assert {"recipe", "content"}.isdisjoint(images)
+    assert {"cache_key", "content"}.isdisjoint(images)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from segpipe.config.load import parse_config
 from segpipe.config.stages import stage_configs
 from segpipe.demo.render import phantom_arrays
 from segpipe.log import logger
-from segpipe.preprocess import stage as ingest
-from segpipe.preprocess.reuse import in_order, kept_as, list_kept, of_use, remove_unused, unused
+from segpipe.preprocess.reuse import kept_as, list_kept, of_use, remove_unused, unused
 from segpipe.preprocess.stage import preprocess_shard
 from segpipe.preprocess.store import FILES
 from segpipe.samples.sample import Sample
@@ -41,7 +40,7 @@ class Archive:
         self.folder, self.read, self.values = folder, [], {}
         for seed in range(4):
             picture(folder / "data", seed)
-        monkeypatch.setattr(ingest, "isolated_map", self.map_here)
+        monkeypatch.setattr("segpipe.preprocess.read.isolated_map", self.map_here)
 
     @contextmanager
     def map_here(self, prepare, arguments, items, limits, workers, preload):
@@ -228,7 +227,7 @@ def sheet(archive, **columns):
     return {"images": [], "sheet": "sheet.csv"}
 
 
-def test_the_sheets_word_on_polarity_is_part_of_the_recipe(archive):
+def test_the_sheets_word_on_polarity_is_part_of_the_cache_key(archive):
     archive.run(**sheet(archive, invert=["", "true", "false", ""]))
     data = sheet(archive, invert=["", "", "false", ""])
     read, stores = archive.run(**data)
@@ -377,7 +376,7 @@ def test_stores_that_no_present_table_names_go_when_every_shard_has_its_own(arch
 
 def test_the_own_shard_is_looked_into_first_then_those_that_rows_move_between(tmp_path):
     stores = [kept_as(tmp_path, f"{number:04d}", "a" * 16, "b" * 16) for number in range(8)]
-    assert [int(store.shard) for store in in_order(stores, "0006")] == [6, 2, 0, 4, 1, 3, 5, 7]
+    assert [int(store.shard) for store in of_use(stores, "0006", {})] == [6, 2, 0, 4, 1, 3, 5, 7]
 
 
 def test_present_stores_of_other_shards_are_not_opened(tmp_path):
@@ -393,9 +392,7 @@ def test_a_first_run_hashes_nothing_though_all_files_have_one_size(archive, monk
     for path in (archive.folder / "data/images").iterdir():
         path.write_bytes(path.read_bytes().ljust(20_000, b" "))
     hashed = []
-    monkeypatch.setattr(
-        "segpipe.preprocess.reuse.recipe_of_files", lambda sample, *_: hashed.append(sample.image) or ""
-    )
+    monkeypatch.setattr("segpipe.preprocess.reuse.key_of_files", lambda sample, *_: hashed.append(sample.image) or "")
     archive.run(shards=8)
     assert hashed == []
 
@@ -404,16 +401,14 @@ def test_files_are_hashed_only_where_a_row_has_an_image_of_that_size(archive, mo
     archive.run()
     picture(archive.folder / "data", 8)
     hashed = []
-    monkeypatch.setattr(
-        "segpipe.preprocess.reuse.recipe_of_files", lambda sample, *_: hashed.append(sample.image) or ""
-    )
+    monkeypatch.setattr("segpipe.preprocess.reuse.key_of_files", lambda sample, *_: hashed.append(sample.image) or "")
     archive.run()
     assert hashed == [f"images/p{number}_pa.png" for number in range(4)]
 
 
 def test_a_sample_without_a_file_is_no_error_here(archive):
-    from segpipe.preprocess.reuse import file_size, recipe_of_files
+    from segpipe.preprocess.reuse import file_size, key_of_files
 
     stage = stage_configs(archive.config(), [])["preprocess"]
     assert file_size(Sample("x", "images/none.png"), stage) == -1
-    assert recipe_of_files(Sample("x", "images/none.png"), stage, "s") == ""
+    assert key_of_files(Sample("x", "images/none.png"), stage, "s") == ""
