@@ -1,4 +1,9 @@
-"""Exact and near duplicates: the same radiograph encoded, scaled, brightened or cropped a little in another way."""
+"""Exact and near duplicates: the same radiograph encoded, scaled, brightened or cropped a little in another way.
+
+Exact ones have the hash of the stored picture in common. For near ones all pairs of perceptual hashes are compared;
+those that differ in few bits are candidates, and count if one thumbnail, moved, scaled and brightened a little,
+explains the other. A hash alone would take some chest films of two patients for one (docs/checks.md).
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,13 +15,130 @@ import pandas as pd
 from segpipe.config import Checks
 from segpipe.preprocess.quality import THUMBNAIL
 
-# How well one thumbnail, moved, scaled and brightened a little, explains another.
-
+ROWS, COLUMNS = 16, 4096  # pairs of hashes compared at a time; what fits a core's cache
+LOW_BITS = 5  # of n different bits at most one in so many may be among the 64 lowest frequencies' (a quarter of all)
 MARGIN = 2  # pixels at the thumbnail's edge that a crop may have taken away
 INNER = slice(MARGIN, THUMBNAIL - MARGIN)
 SIDE = THUMBNAIL - 2 * MARGIN
 SIGMA = 1.0
 CHANNELS = 64  # thumbnails smoothed at a time; OpenCV 5 takes at most 128 channels
+LOWEST = 6  # frequencies along each side that a sketch has; the first of all, the mean, is left out
+SLACK = 1e-5  # of the variance; float32 rounds more finely
+
+
+def find_duplicates(images: pd.DataFrame, checks: Checks) -> pd.DataFrame:
+    """For each image the ids of its originals: ``duplicate_of``, ``near_duplicate_of``, ``near_across``.
+
+    ``images`` holds image_id, status, ``picture`` (hash of the stored picture, so that a copy in another format
+    counts), the fingerprints and, if folds are decided, ``fold``. The original is the first labelled image with
+    that picture, else the first. Near duplicates are looked for among different pictures; ``near_across`` is one that
+    is labelled in another fold. All are blank where there is none. The order of the rows does not matter.
+    """
+    ordered = images.assign(_later=images["status"] != "labelled").sort_values(["_later", "image_id"])
+    known = ordered[ordered["picture"].notna()]
+    first = known.groupby("picture", sort=False)["image_id"].transform("first")
+    found = pd.DataFrame(
+        {"duplicate_of": first.where(first != known["image_id"], ""), "near_duplicate_of": "", "near_across": ""}
+    )
+    originals = known[first == known["image_id"]]
+    if checks.near_duplicates and len(originals) > 1:
+        near = find_near(
+            hash_words(originals["perceptual_hash"].tolist()),
+            thumbnails_of(originals),
+            checks.near_duplicates,
+            checks.near_duplicate_fit,
+            _groups(originals),
+        )
+        ids = np.append(originals["image_id"].to_numpy(object), "")  # index -1: none
+        found.loc[originals.index, "near_duplicate_of"] = ids[near.partner]
+        found.loc[originals.index, "near_across"] = ids[near.across]
+    return found.reindex(images.index).fillna("")
+
+
+def thumbnails_of(images: pd.DataFrame) -> np.ndarray:
+    """The thumbnails of rows that all have one, uint8 (n, 32, 32)."""
+    return np.frombuffer(b"".join(images["thumbnail"]), np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
+
+
+def _groups(images: pd.DataFrame) -> np.ndarray:
+    """Folds of labelled images as numbers, -1 for the others."""
+    if "fold" not in images:
+        return np.full(len(images), -1)
+    folds = images["fold"].where(images["status"] == "labelled", "")
+    numbers: np.ndarray = pd.factorize(folds.where(folds != "", None))[0]
+    return numbers
+
+
+@dataclass(frozen=True)
+class Near:
+    """For each image the first one before it that is its near duplicate, or -1.
+
+    ``across`` is the same among pairs in different groups (folds); an image with a blank group is in none.
+    """
+
+    partner: np.ndarray
+    across: np.ndarray
+
+
+def find_near(
+    words: np.ndarray, thumbnails: np.ndarray, bits: int, fit: float, groups: np.ndarray | None = None
+) -> Near:
+    """Compare all pairs. The order of the images decides which is a partner, so sort them first.
+
+    ``words`` is uint64 (n, 4), ``thumbnails`` uint8 (n, 32, 32), ``groups`` integer (n,), -1 for none. Memory beyond
+    the arguments is 300 bytes an image; time grows with the square: 100,000 images take seconds (docs/checks.md).
+    """
+    near = Near(np.full(len(words), -1), np.full(len(words), -1))
+    groups = np.full(len(words), -1) if groups is None else groups
+    sketches = Sketches(thumbnails)
+    for first, others in _candidates(words, bits):
+        crosses = (groups[others] >= 0) & (groups[first] >= 0) & (groups[others] != groups[first])
+        open_ = (near.partner[others] < 0) | (crosses & (near.across[others] < 0))
+        others, crosses = others[open_], crosses[open_]
+        possible = sketches.allow(first, others, fit)
+        others, crosses = others[possible], crosses[possible]
+        if not len(others):
+            continue
+        alike = explained(thumbnails[first], thumbnails[others]) >= fit
+        others, crosses = others[alike], crosses[alike]
+        near.partner[others] = np.where(near.partner[others] < 0, first, near.partner[others])
+        others = others[crosses]
+        near.across[others] = np.where(near.across[others] < 0, first, near.across[others])
+    return near
+
+
+def hash_words(hashes: list[str]) -> np.ndarray:
+    """Hexadecimal hashes as uint64 (n, 4)."""
+    return np.frombuffer(bytes.fromhex("".join(hashes)), ">u8").reshape(-1, 4).astype(np.uint64)
+
+
+def _candidates(words: np.ndarray, bits: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Each image with those after it whose hashes differ in at most ``bits`` bits, few of them low, rising."""
+    low = np.ascontiguousarray(words[:, 0])
+    for start in range(0, len(words), ROWS):
+        rows, columns = _close(low, start, bits // LOW_BITS)
+        distance = np.bitwise_count(words[rows] ^ words[columns]).sum(axis=1, dtype=np.int64)
+        rows, columns = rows[distance <= bits], columns[distance <= bits]
+        for row in np.unique(rows):
+            yield int(row), np.sort(columns[rows == row])
+
+
+def _close(low: np.ndarray, start: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs (row, later column) with row from ``start`` on whose 64 lowest bits differ in at most ``most``."""
+    ours = low[start : start + ROWS, None]
+    rows, columns = [], []
+    different, counts = np.empty((len(ours), COLUMNS), np.uint64), np.empty((len(ours), COLUMNS), np.uint8)
+    for left in range(start, len(low), COLUMNS):
+        width = min(COLUMNS, len(low) - left)
+        np.bitwise_xor(ours, low[None, left : left + width], out=different[:, :width])
+        np.bitwise_count(different, out=counts)  # into what is in the cache already: half the time
+        found = np.flatnonzero(counts <= most)
+        row, column = np.divmod(found[found % COLUMNS < width], COLUMNS)
+        rows.append(row + start)
+        columns.append(column + left)
+    first, second = np.concatenate(rows), np.concatenate(columns)
+    later = second > first
+    return first[later], second[later]
 
 
 def explained(first: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -61,19 +183,13 @@ def blurred(thumbnails: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(smooth, -1, 0))
 
 
-# A bound on :func:`segpipe.dataset.duplicates.explained` from a few numbers of each thumbnail, to refuse most pairs
-# quickly.
-#
-# What a least squares fit leaves over is at least what it leaves over in any subspace. Here that is spanned by the
-# lowest
-# frequencies, where smoothed thumbnails have nearly all their variance. So whatever the sketch refuses, the fit would.
-
-LOWEST = 6  # frequencies along each side; the first of all, the mean, is left out
-SLACK = 1e-5  # of the variance; float32 rounds more finely
-
-
 class Sketches:
-    """Sketches of thumbnails, uint8 (n, 32, 32): 35 numbers each, and what they explain, made as it is needed."""
+    """A bound on :func:`explained` that refuses most pairs seven times as fast: the same fit on 35 numbers of each.
+
+    What a least squares fit leaves over is at least what it leaves over in any subspace. Here that is spanned by the
+    lowest frequencies, where smoothed thumbnails (uint8 (n, 32, 32)) have nearly all their variance. So whatever the
+    sketch refuses, the fit would.
+    """
 
     def __init__(self, thumbnails: np.ndarray) -> None:
         self._thumbnails, self._space = thumbnails, _low_frequencies()
@@ -109,132 +225,3 @@ def _low_frequencies() -> np.ndarray:
     waves[0] /= np.sqrt(2)
     both = np.einsum("ai,bj->abij", waves, waves).reshape(LOWEST**2, -1)
     return np.ascontiguousarray(both[1:].T)
-
-
-# Near duplicates: the same radiograph encoded, scaled, brightened or cropped a little in another way.
-#
-# Perceptual hashes that differ in few bits find the candidates, among all pairs; a candidate counts if one thumbnail,
-# moved, scaled and brightened a little, explains the other. A hash alone would take some chest films of two
-# patients for one (docs/checks.md). Most candidates are refused by a sketch of the fit
-# (:mod:`segpipe.dataset.duplicates`).
-
-ROWS, COLUMNS = 16, 4096  # pairs compared at a time; what fits a core's cache
-LOW_BITS = 5  # of n different bits at most one in so many may be among the 64 lowest frequencies' (a quarter of all)
-
-
-@dataclass(frozen=True)
-class Near:
-    """For each image the first one before it that is its near duplicate, or -1.
-
-    ``across`` is the same among pairs in different groups (folds); an image with a blank group is in none.
-    """
-
-    partner: np.ndarray
-    across: np.ndarray
-
-
-def hash_words(hashes: list[str]) -> np.ndarray:
-    """Hexadecimal hashes as uint64 (n, 4)."""
-    return np.frombuffer(bytes.fromhex("".join(hashes)), ">u8").reshape(-1, 4).astype(np.uint64)
-
-
-def find_near(
-    words: np.ndarray, thumbnails: np.ndarray, bits: int, fit: float, groups: np.ndarray | None = None
-) -> Near:
-    """Compare all pairs. The order of the images decides which is a partner, so sort them first.
-
-    ``words`` is uint64 (n, 4), ``thumbnails`` uint8 (n, 32, 32), ``groups`` integer (n,), -1 for none. Memory beyond
-    the arguments is 300 bytes an image; time grows with the square: 100,000 images take seconds (docs/checks.md).
-    """
-    near = Near(np.full(len(words), -1), np.full(len(words), -1))
-    groups = np.full(len(words), -1) if groups is None else groups
-    sketches = Sketches(thumbnails)
-    for first, others in _candidates(words, bits):
-        crosses = (groups[others] >= 0) & (groups[first] >= 0) & (groups[others] != groups[first])
-        open_ = (near.partner[others] < 0) | (crosses & (near.across[others] < 0))
-        others, crosses = others[open_], crosses[open_]
-        possible = sketches.allow(first, others, fit)
-        others, crosses = others[possible], crosses[possible]
-        if not len(others):
-            continue
-        alike = explained(thumbnails[first], thumbnails[others]) >= fit
-        others, crosses = others[alike], crosses[alike]
-        near.partner[others] = np.where(near.partner[others] < 0, first, near.partner[others])
-        others = others[crosses]
-        near.across[others] = np.where(near.across[others] < 0, first, near.across[others])
-    return near
-
-
-def _candidates(words: np.ndarray, bits: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Each image with those after it whose hashes differ in at most ``bits`` bits, few of them low, rising."""
-    low = np.ascontiguousarray(words[:, 0])
-    for start in range(0, len(words), ROWS):
-        rows, columns = _close(low, start, bits // LOW_BITS)
-        distance = np.bitwise_count(words[rows] ^ words[columns]).sum(axis=1, dtype=np.int64)
-        rows, columns = rows[distance <= bits], columns[distance <= bits]
-        for row in np.unique(rows):
-            yield int(row), np.sort(columns[rows == row])
-
-
-def _close(low: np.ndarray, start: int, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs (row, later column) with row from ``start`` on whose 64 lowest bits differ in at most ``most``."""
-    ours = low[start : start + ROWS, None]
-    rows, columns = [], []
-    different, counts = np.empty((len(ours), COLUMNS), np.uint64), np.empty((len(ours), COLUMNS), np.uint8)
-    for left in range(start, len(low), COLUMNS):
-        width = min(COLUMNS, len(low) - left)
-        np.bitwise_xor(ours, low[None, left : left + width], out=different[:, :width])
-        np.bitwise_count(different, out=counts)  # into what is in the cache already: half the time
-        found = np.flatnonzero(counts <= most)
-        row, column = np.divmod(found[found % COLUMNS < width], COLUMNS)
-        rows.append(row + start)
-        columns.append(column + left)
-    first, second = np.concatenate(rows), np.concatenate(columns)
-    later = second > first
-    return first[later], second[later]
-
-
-# Exact and near duplicates in the set's table.
-
-
-def find_duplicates(images: pd.DataFrame, checks: Checks) -> pd.DataFrame:
-    """For each image the ids of its originals: ``duplicate_of``, ``near_duplicate_of``, ``near_across``.
-
-    ``images`` holds image_id, status, ``picture`` (hash of the stored picture, so that a copy in another format
-    counts), the fingerprints and, if folds are decided, ``fold``. The original is the first labelled image with
-    that picture, else the first. Near duplicates are looked for among different pictures; ``near_across`` is one that
-    is labelled in another fold. All are blank where there is none. The order of the rows does not matter.
-    """
-    ordered = images.assign(_later=images["status"] != "labelled").sort_values(["_later", "image_id"])
-    known = ordered[ordered["picture"].notna()]
-    first = known.groupby("picture", sort=False)["image_id"].transform("first")
-    found = pd.DataFrame(
-        {"duplicate_of": first.where(first != known["image_id"], ""), "near_duplicate_of": "", "near_across": ""}
-    )
-    originals = known[first == known["image_id"]]
-    if checks.near_duplicates and len(originals) > 1:
-        near = find_near(
-            hash_words(originals["perceptual_hash"].tolist()),
-            thumbnails_of(originals),
-            checks.near_duplicates,
-            checks.near_duplicate_fit,
-            _groups(originals),
-        )
-        ids = np.append(originals["image_id"].to_numpy(object), "")  # index -1: none
-        found.loc[originals.index, "near_duplicate_of"] = ids[near.partner]
-        found.loc[originals.index, "near_across"] = ids[near.across]
-    return found.reindex(images.index).fillna("")
-
-
-def thumbnails_of(images: pd.DataFrame) -> np.ndarray:
-    """The thumbnails of rows that all have one, uint8 (n, 32, 32)."""
-    return np.frombuffer(b"".join(images["thumbnail"]), np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
-
-
-def _groups(images: pd.DataFrame) -> np.ndarray:
-    """Folds of labelled images as numbers, -1 for the others."""
-    if "fold" not in images:
-        return np.full(len(images), -1)
-    folds = images["fold"].where(images["status"] == "labelled", "")
-    numbers: np.ndarray = pd.factorize(folds.where(folds != "", None))[0]
-    return numbers

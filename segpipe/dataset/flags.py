@@ -1,4 +1,4 @@
-"""Flags: what makes an image worth a look, from its row and from the set."""
+"""Flags: what makes an image worth a look, from its row and from the set. Nothing is refused because of a flag."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,9 @@ from segpipe.dataset.duplicates import find_duplicates, thumbnails_of
 from segpipe.preprocess.quality import THUMBNAIL, share_column
 from segpipe.samples.shards import carried_column
 
-# Images that fit the set better when turned or mirrored.
-
+IMPORTED = carried_column("mask_notes")
+FEWEST_MASKS = 10  # masks; fewer have no usual area
+LEAST_SPREAD = 0.05  # of the logarithm of areas: about 5 %, so that sets of equal masks have no outliers
 FEWEST_TO_TURN = 10  # images; fewer have no usual orientation
 ROUNDS = 3  # the mean is made again without those that did not fit it
 LEAST_FIT = 0.3  # correlation; a picture that fits in no orientation, such as a negative, is not a turned one
@@ -21,67 +22,41 @@ LEAST_USUAL = 0.5  # the median of the best correlations; below, the images have
 CHUNK = 1024
 
 
-def orientation_gain(thumbnails: np.ndarray, gain: float) -> np.ndarray:
-    """How much better each thumbnail correlates with the others' mean in another of the 8 orientations.
+def with_checks(images: pd.DataFrame, checks: Checks, classes: Sequence[str]) -> pd.DataFrame:
+    """The set's table with ``flags``, ``duplicate_of``, ``near_duplicate_of`` and ``orientation_gain``.
 
-    ``thumbnails`` is uint8 (n, 32, 32), in a fixed order. The result is float64 (n,), negative where the image lies as
-    most do, at most 0 where it fits in no orientation. Those above ``gain`` are left out of the mean in the
-    next of three rounds. The majority decides what is upright. NaN for few images, and for sets of unlike ones.
+    ``images`` are the rows of all shards, with status as preprocess left it, in any order. Duplicates that the dataset
+    stage found are kept: the search is what costs most, and sees the same here.
     """
-    count = len(thumbnails)
-    if count < FEWEST_TO_TURN:
-        return np.full(count, np.nan)
-    usual, gains = np.ones(count, bool), np.zeros(count)
-    for _ in range(ROUNDS):
-        gains, fits = _gains(thumbnails, usual)
-        usual = gains < gain
-        if usual.sum() < FEWEST_TO_TURN or np.median(fits) < LEAST_USUAL:
-            return np.full(count, np.nan)
-    rounded: np.ndarray = gains.round(4)
-    return rounded
+    checked = images.reset_index(drop=True)
+    checked["orientation_gain"] = _orientation(checked, checks)
+    checked["flags"] = image_flags(checked, checks, classes)
+    if "duplicate_of" in checked:
+        return checked
+    found = find_duplicates(checked, checks)
+    return checked.assign(duplicate_of=found["duplicate_of"], near_duplicate_of=found["near_duplicate_of"])
 
 
-def turned(picture: np.ndarray) -> list[np.ndarray]:
-    """The last two axes in the 8 orientations of a square, the first as it is."""
-    mirrored = np.swapaxes(picture, -1, -2)
-    return [np.rot90(side, quarter, axes=(-2, -1)) for side in (picture, mirrored) for quarter in range(4)]
+def _orientation(images: pd.DataFrame, checks: Checks) -> pd.Series:
+    known = images[images["thumbnail"].notna()].sort_values("image_id")
+    if known.empty:
+        return pd.Series(np.nan, index=images.index)
+    gains = orientation_gain(thumbnails_of(known), checks.orientation)
+    return pd.Series(gains, index=known.index).reindex(images.index)
 
 
-def _gains(thumbnails: np.ndarray, usual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Best correlation in another orientation, less that in its own, and the better of the two.
-
-    The image itself is left out of the mean.
-
-    einsum without BLAS: sums in a fixed order, whatever the number of threads.
-    """
-    total = np.zeros((THUMBNAIL, THUMBNAIL))
-    for start in range(0, len(thumbnails), CHUNK):
-        total += _unit(thumbnails[start : start + CHUNK])[usual[start : start + CHUNK]].sum(axis=0)
-    gains, fits_best = np.empty(len(thumbnails)), np.empty(len(thumbnails))
-    for start in range(0, len(thumbnails), CHUNK):
-        part = slice(start, start + CHUNK)
-        units = _unit(thumbnails[part])
-        others = total - units * usual[part, None, None]
-        others /= np.maximum(np.linalg.norm(others, axis=(1, 2), keepdims=True), 1e-9)
-        fits = np.stack([np.einsum("nij,nij->n", side, others) for side in turned(units)])
-        best = fits[1:].max(axis=0)
-        gains[part] = np.where(best >= LEAST_FIT, best - fits[0], np.minimum(best - fits[0], 0))
-        fits_best[part] = np.maximum(best, fits[0])
-    return gains, fits_best
-
-
-def _unit(thumbnails: np.ndarray) -> np.ndarray:
-    """Mean 0 and length 1, float64; zeros for a flat one."""
-    centred = thumbnails - thumbnails.mean(axis=(1, 2), keepdims=True)
-    unit: np.ndarray = centred / np.maximum(np.linalg.norm(centred, axis=(1, 2), keepdims=True), 1e-9)
-    return unit
-
-
-# Flags: what makes an image worth a look, from its row and from the set.
-
-IMPORTED = carried_column("mask_notes")
-FEWEST_MASKS = 10  # masks; fewer have no usual area
-LEAST_SPREAD = 0.05  # of the logarithm of areas: about 5 %, so that sets of equal masks have no outliers
+def count_findings(table: pd.DataFrame) -> Mapping[str, Any]:
+    """Numbers of flagged images and of duplicates, of a table with :func:`with_checks`'s columns."""
+    labelled = set(table.loc[~table["status"].isin(["unlabelled", "quarantined"]), "image_id"])
+    original = table["duplicate_of"].where(table["duplicate_of"] != "", table["near_duplicate_of"])
+    copies = (table["status"] == "unlabelled") & original.isin(labelled)
+    return {
+        "flagged": int((table["flags"] != "").sum()),
+        "flags": count_flags(table["flags"]),
+        "duplicates": int((table["duplicate_of"] != "").sum()),
+        "near_duplicates": int((table["near_duplicate_of"] != "").sum()),
+        "unlabelled_copies_of_labelled": int(copies.sum()),
+    }
 
 
 @dataclass(frozen=True)
@@ -220,41 +195,56 @@ def _all_flags(classes: Sequence[str]) -> Iterator[tuple[str, Rule, str]]:
             yield name, rule, ""
 
 
-# All that is checked about a set, for the report and for `segpipe validate`.
+def orientation_gain(thumbnails: np.ndarray, gain: float) -> np.ndarray:
+    """How much better each thumbnail correlates with the others' mean in another of the 8 orientations.
 
-
-def with_checks(images: pd.DataFrame, checks: Checks, classes: Sequence[str]) -> pd.DataFrame:
-    """The set's table with ``flags``, ``duplicate_of``, ``near_duplicate_of`` and ``orientation_gain``.
-
-    ``images`` are the rows of all shards, with status as preprocess left it, in any order. Duplicates that the dataset
-    stage found are kept: the search is what costs most, and sees the same here.
+    ``thumbnails`` is uint8 (n, 32, 32), in a fixed order. The result is float64 (n,), negative where the image lies as
+    most do, at most 0 where it fits in no orientation. Those above ``gain`` are left out of the mean in the
+    next of three rounds. The majority decides what is upright. NaN for few images, and for sets of unlike ones.
     """
-    checked = images.reset_index(drop=True)
-    checked["orientation_gain"] = _orientation(checked, checks)
-    checked["flags"] = image_flags(checked, checks, classes)
-    if "duplicate_of" in checked:
-        return checked
-    found = find_duplicates(checked, checks)
-    return checked.assign(duplicate_of=found["duplicate_of"], near_duplicate_of=found["near_duplicate_of"])
+    count = len(thumbnails)
+    if count < FEWEST_TO_TURN:
+        return np.full(count, np.nan)
+    usual, gains = np.ones(count, bool), np.zeros(count)
+    for _ in range(ROUNDS):
+        gains, fits = _gains(thumbnails, usual)
+        usual = gains < gain
+        if usual.sum() < FEWEST_TO_TURN or np.median(fits) < LEAST_USUAL:
+            return np.full(count, np.nan)
+    rounded: np.ndarray = gains.round(4)
+    return rounded
 
 
-def count_findings(table: pd.DataFrame) -> Mapping[str, Any]:
-    """Numbers of flagged images and of duplicates, of a table with :func:`with_checks`'s columns."""
-    labelled = set(table.loc[~table["status"].isin(["unlabelled", "quarantined"]), "image_id"])
-    original = table["duplicate_of"].where(table["duplicate_of"] != "", table["near_duplicate_of"])
-    copies = (table["status"] == "unlabelled") & original.isin(labelled)
-    return {
-        "flagged": int((table["flags"] != "").sum()),
-        "flags": count_flags(table["flags"]),
-        "duplicates": int((table["duplicate_of"] != "").sum()),
-        "near_duplicates": int((table["near_duplicate_of"] != "").sum()),
-        "unlabelled_copies_of_labelled": int(copies.sum()),
-    }
+def turned(picture: np.ndarray) -> list[np.ndarray]:
+    """The last two axes in the 8 orientations of a square, the first as it is."""
+    mirrored = np.swapaxes(picture, -1, -2)
+    return [np.rot90(side, quarter, axes=(-2, -1)) for side in (picture, mirrored) for quarter in range(4)]
 
 
-def _orientation(images: pd.DataFrame, checks: Checks) -> pd.Series:
-    known = images[images["thumbnail"].notna()].sort_values("image_id")
-    if known.empty:
-        return pd.Series(np.nan, index=images.index)
-    gains = orientation_gain(thumbnails_of(known), checks.orientation)
-    return pd.Series(gains, index=known.index).reindex(images.index)
+def _gains(thumbnails: np.ndarray, usual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Best correlation in another orientation, less that in its own, and the better of the two.
+
+    The image itself is left out of the mean. einsum without BLAS: sums in a fixed order, whatever the number of
+    threads.
+    """
+    total = np.zeros((THUMBNAIL, THUMBNAIL))
+    for start in range(0, len(thumbnails), CHUNK):
+        total += _unit(thumbnails[start : start + CHUNK])[usual[start : start + CHUNK]].sum(axis=0)
+    gains, fits_best = np.empty(len(thumbnails)), np.empty(len(thumbnails))
+    for start in range(0, len(thumbnails), CHUNK):
+        part = slice(start, start + CHUNK)
+        units = _unit(thumbnails[part])
+        others = total - units * usual[part, None, None]
+        others /= np.maximum(np.linalg.norm(others, axis=(1, 2), keepdims=True), 1e-9)
+        fits = np.stack([np.einsum("nij,nij->n", side, others) for side in turned(units)])
+        best = fits[1:].max(axis=0)
+        gains[part] = np.where(best >= LEAST_FIT, best - fits[0], np.minimum(best - fits[0], 0))
+        fits_best[part] = np.maximum(best, fits[0])
+    return gains, fits_best
+
+
+def _unit(thumbnails: np.ndarray) -> np.ndarray:
+    """Mean 0 and length 1, float64; zeros for a flat one."""
+    centred = thumbnails - thumbnails.mean(axis=(1, 2), keepdims=True)
+    unit: np.ndarray = centred / np.maximum(np.linalg.norm(centred, axis=(1, 2), keepdims=True), 1e-9)
+    return unit
