@@ -32,8 +32,8 @@ from segpipe.files.stamp import hash_file
 from segpipe.log import logger
 from segpipe.preprocess.store import FACTS, FILES, Reading, empty_row, open_stacks, picture_hashes, read_rows
 from segpipe.samples.sample import Sample, inside, mask_inside, patient_key, read_salt
-from segpipe.samples.shards import fingerprint, shard_of
 from segpipe.samples.scan import scan_with
+from segpipe.samples.shards import fingerprint, shard_of
 
 # Where the files lie, who may read them, how long it may take and how patients are called decides no pixel.
 _ELSEWHERE = {"root", "links", "patient_salt_file", "patient_salt_stamp", "seconds_per_image"}
