@@ -322,8 +322,18 @@ def usable_levels(codestream: Codestream, words: Words, target: tuple[int, int])
     agrees = codestream.bits == words.stored and codestream.signed == words.signed
     if codestream.family != "JPEG 2000" or not agrees or not codestream.origin:
         return 0
-    usable = range(1, min(codestream.levels, MAX_LEVELS) + 1)
-    return max((n for n in usable if _fits(codestream, n, target) and _is_rounded_alike(codestream, n)), default=0)
+    usable = (
+        levels for levels in range(1, min(codestream.levels, MAX_LEVELS) + 1) if _is_usable(codestream, levels, target)
+    )
+    return max(usable, default=0)
+
+
+def _is_usable(codestream: Codestream, levels: int, target: tuple[int, int]) -> bool:
+    """Whether a resolution is not below ``target``, and the decoder, which rounds to the nearest size, asks for it."""
+    half = 2**levels // 2
+    sizes = reduced_size(codestream, levels)
+    asked_for = (codestream.rows + half) >> levels, (codestream.columns + half) >> levels
+    return sizes == asked_for and sizes[0] >= target[0] and sizes[1] >= target[1]
 
 
 def decode_reduced(frame: bytes, codestream: Codestream, levels: int) -> np.ndarray | None:
@@ -349,18 +359,6 @@ def decode_reduced(frame: bytes, codestream: Codestream, levels: int) -> np.ndar
 def reduced_size(codestream: Codestream, levels: int) -> tuple[int, int]:
     """Rows and columns after leaving out ``levels`` resolutions (15444-1 B.5)."""
     return -(-codestream.rows // 2**levels), -(-codestream.columns // 2**levels)
-
-
-def _fits(codestream: Codestream, levels: int, target: tuple[int, int]) -> bool:
-    rows, columns = reduced_size(codestream, levels)
-    return rows >= target[0] and columns >= target[1]
-
-
-def _is_rounded_alike(codestream: Codestream, levels: int) -> bool:
-    """Whether the decoder, which rounds to the nearest size, asks for the one that the codestream has."""
-    half = 2**levels // 2
-    sizes = (codestream.rows + half) >> levels, (codestream.columns + half) >> levels
-    return sizes == reduced_size(codestream, levels)
 
 
 def _put_back(values: np.ndarray, codestream: Codestream, levels: int) -> np.ndarray:

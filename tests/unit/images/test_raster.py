@@ -146,20 +146,30 @@ def test_every_changed_byte_of_a_png_is_an_error_or_harmless() -> None:
             read_radiograph(changed)
 
 
-def test_a_png_whose_compressed_stream_ends_early_is_an_error_in_spite_of_right_checksums() -> None:
-    header = chunk(b"IHDR", (53).to_bytes(4, "big") + (37).to_bytes(4, "big") + bytes([8, 0, 0, 0, 0]))
-    lines = b"".join(b"\0" + line.tobytes() for line in GREY)
-    for pixels, good in (
-        (zlib.compress(lines), True),
-        (zlib.compress(lines)[:-200], False),
-        (zlib.compress(lines[:-9]), False),
-    ):
-        data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-        if good:
-            np.testing.assert_array_equal(read_radiograph(data).pixels, GREY)
-        else:
-            with pytest.raises(ImageError, match="damaged or cut off"):
-                read_radiograph(data)
+@pytest.mark.parametrize("palette", [False, True])
+def test_a_png_whose_compressed_stream_is_damaged_is_an_error_in_spite_of_right_checksums(palette: bool) -> None:
+    start = [chunk(b"PLTE", bytes(np.arange(256).repeat(3).tolist()))] if palette else []
+    whole = zlib.compress(scanlines(GREY))
+
+    def read(pixels: bytes) -> np.ndarray:
+        return read_radiograph(png(bytes([8, 3 if palette else 0, 0]), *start, chunk(b"IDAT", pixels))).pixels
+
+    np.testing.assert_array_equal(read(whole), GREY)
+    wrong_sum = whole[:-1] + bytes([whole[-1] ^ 1])
+    for pixels in (whole[:-200], zlib.compress(scanlines(GREY)[:-9]), wrong_sum, whole[:99] + bytes(len(whole) - 99)):
+        with pytest.raises(ImageError, match="compressed pixels are damaged or cut off"):
+            read(pixels)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_palettes_of_every_depth_give_the_colours_of_their_indices(depth: int) -> None:
+    indices = asymmetric(2**depth - 1).astype(np.uint8)
+    image = Image.fromarray(indices).convert("P")
+    greys = np.random.default_rng(depth).permutation(256)[: 2**depth].astype(np.uint8)
+    image.putpalette(greys.repeat(3).tobytes())
+    buffer = BytesIO()
+    image.save(buffer, "PNG", bits=depth)
+    np.testing.assert_array_equal(read_radiograph(buffer.getvalue()).pixels, greys[indices])
 
 
 def test_enormous_declared_sizes_are_refused_before_decoding() -> None:

@@ -253,7 +253,14 @@ def test_deflated_strips_that_libtiff_would_fill_up_are_refused(damage: str) -> 
         read(tiff(noise, 8, compress=compress, tags={259: 8}))
 
 
-@pytest.mark.parametrize("damage", [lambda jpeg: bytes(len(jpeg)), lambda jpeg: b"\xff\xd0" * (len(jpeg) // 2)])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda jpeg: bytes(len(jpeg)),
+        lambda jpeg: b"\xff\xd0" * (len(jpeg) // 2),
+        lambda jpeg: jpeg[: len(jpeg) // 2].rstrip(b"\xff") + b"\xff\xd9",  # the end marker is there, but too early
+    ],
+)
 def test_jpeg_strips_that_libtiff_would_paint_grey_are_refused(damage: Callable[[bytes], bytes]) -> None:
     data = encoded(GREY.astype(np.uint8), "TIFF", compression="jpeg", quality=98)
     scan, end = data.index(b"\xff\xda") + 40, data.index(b"\xff\xd9") + 2
