@@ -18,7 +18,7 @@ from segpipe.config import ClassValues
 from segpipe.errors import ImageError
 from segpipe.files.source import Format
 from segpipe.images.nifti import load as load_nifti
-from segpipe.images.raster.grey import Raster, to_grey
+from segpipe.images.raster.grey import RasterImage, to_grey
 from segpipe.images.raster.read import decode_raster
 
 HISTOGRAM_LENGTH = 8
@@ -182,7 +182,7 @@ def image_from_nifti(data: bytes) -> MaskImage:
     return MaskImage(numbers, numbers, 255 if values.dtype == np.uint8 else 0)
 
 
-def _from_palette(raster: Raster) -> MaskImage:
+def _from_palette(raster: RasterImage) -> MaskImage:
     """Indices are the labels; a palette of greys, which may be inverted, is looked through for the grey."""
     assert raster.palette is not None
     used = raster.palette[np.unique(raster.samples)]

@@ -11,7 +11,7 @@ BLOCK_VALUES = 2**20
 
 
 @dataclass(frozen=True)
-class Raster:
+class RasterImage:
     """A decoded raster before any choice about its colours.
 
     ``samples`` is uint8 or uint16, (rows, columns), or (rows, columns, 3) in R, G, B order. Grey of 1, 2
@@ -37,7 +37,7 @@ class Raster:
         return int(2**self.bits - 1) if self.samples.dtype == np.uint16 else 255
 
 
-def to_grey(raster: Raster) -> tuple[np.ndarray, tuple[str, ...]]:
+def to_grey(raster: RasterImage) -> tuple[np.ndarray, tuple[str, ...]]:
     """Grey of the samples' dtype, (rows, columns), and what was done: Rec. 601 luma, then over black."""
     notes: list[str] = []
     grey, coloured = raster.samples, False

@@ -9,7 +9,7 @@ from PIL import Image
 from segpipe.errors import ImageError
 from segpipe.files.source import check_size
 from segpipe.images.jpeg import LOSSLESS, PROGRESSIVE, JpegHeader, check_scans, decode_grey, read_jpeg_header
-from segpipe.images.raster.grey import Raster
+from segpipe.images.raster.grey import RasterImage
 from segpipe.images.types import Target
 
 NOT_READ = {0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF}  # SOFn
@@ -30,7 +30,7 @@ UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 SIDEWAYS = (5, 6, 7, 8)  # these swap rows and columns
 
 
-def decode_jpeg(data: bytes, target: Target | None = None) -> Raster:
+def decode_jpeg(data: bytes, target: Target | None = None) -> RasterImage:
     """Decode a JPEG upright; of YCbCr the Y, which is Rec. 601 luma already (JFIF 1.02).
 
     ``target`` allows a fraction of the size. What follows the picture, a preview say, is not read. Raises ImageError
@@ -51,7 +51,7 @@ def decode_jpeg(data: bytes, target: Target | None = None) -> Raster:
     if orientation in UPRIGHT:
         samples = UPRIGHT[orientation](samples)
         notes.append(f"exif_orientation:{orientation}")
-    return Raster(samples, header.bits, colour, notes=tuple(notes), decoded_at=fraction, shape=shape)
+    return RasterImage(samples, header.bits, colour, notes=tuple(notes), decoded_at=fraction, shape=shape)
 
 
 def fraction_for(shape: tuple[int, int], target: tuple[int, int]) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 
 from segpipe.errors import ImageError
 from segpipe.files.source import check_size
-from segpipe.images.raster.grey import Raster, meaningful
+from segpipe.images.raster.grey import RasterImage, meaningful
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_EXCESS = 2**20
@@ -48,7 +48,7 @@ class Png:
         return bytes(self.chunks[kind][0][8:-4]) if kind in self.chunks else b""
 
 
-def decode_png(data: bytes) -> Raster:
+def decode_png(data: bytes) -> RasterImage:
     """Decode a PNG; raises ImageError for damaged and animated ones."""
     png = parse(data)
     colour = COLOUR_NAMES[png.colour]
@@ -57,7 +57,7 @@ def decode_png(data: bytes) -> Raster:
         check_size(png.rows, png.columns, 2 if entry_alpha is None else 3)  # indices, alpha, grey
         indices = _indices(png)
         alpha, notes = meaningful(None if entry_alpha is None else cv2.LUT(indices, entry_alpha))
-        return Raster(indices, 8, colour, colours, alpha, notes)
+        return RasterImage(indices, 8, colour, colours, alpha, notes)
     samples = _samples(png, png.colour)
     alpha = None
     if png.colour in (GREY_ALPHA, RGB_ALPHA):
@@ -67,7 +67,7 @@ def decode_png(data: bytes) -> Raster:
     if key is not None:
         alpha = _keyed_alpha(samples, key)
     alpha, notes = meaningful(alpha)
-    return Raster(samples, png.depth, colour, None, alpha, notes)
+    return RasterImage(samples, png.depth, colour, None, alpha, notes)
 
 
 def _keyed_alpha(samples: np.ndarray, key: list[int]) -> np.ndarray:

@@ -5,10 +5,10 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from segpipe.config import Raster as Policy
+from segpipe.config import Raster
 from segpipe.errors import ImageError
 from segpipe.files.source import Format, check_size
-from segpipe.images.raster.grey import Raster, meaningful, to_grey
+from segpipe.images.raster.grey import RasterImage, meaningful, to_grey
 from segpipe.images.raster.jpeg import decode_jpeg
 from segpipe.images.raster.png import decode_png
 from segpipe.images.raster.tiff import decode_tiff
@@ -18,7 +18,7 @@ from segpipe.images.types import Decisions, Radiograph, Target
 def read_raster(
     data: bytes,
     format_: Format,
-    policy: Policy,
+    policy: Raster,
     invert: bool | None = None,
     target: Target | None = None,
 ) -> Radiograph:
@@ -45,8 +45,8 @@ def read_raster(
     return Radiograph(pixels, (0.0, float(raster.maximum)), None, decisions, raster.shape)
 
 
-def decode_raster(data: bytes, format_: Format, page: int | None = None, target: Target | None = None) -> Raster:
-    """Decode to :class:`Raster`; raises ImageError, or whatever the decoder raises for damage."""
+def decode_raster(data: bytes, format_: Format, page: int | None = None, target: Target | None = None) -> RasterImage:
+    """Decode to :class:`RasterImage`; raises ImageError, or whatever the decoder raises for damage."""
     if format_ == "PNG":
         return decode_png(data)
     if format_ == "JPEG":
@@ -56,7 +56,7 @@ def decode_raster(data: bytes, format_: Format, page: int | None = None, target:
     return decode_with_pillow(data, format_)
 
 
-def decode_with_pillow(data: bytes, format_: Format) -> Raster:
+def decode_with_pillow(data: bytes, format_: Format) -> RasterImage:
     """Decode a BMP or a GIF of one picture; raises ImageError."""
     try:
         image = Image.open(BytesIO(data), formats=(format_,))
@@ -86,19 +86,19 @@ def _refuse_animation(image: Image.Image) -> None:
     raise ImageError("is an animated GIF; export the one picture that is meant")
 
 
-def _from_pillow(image: Image.Image) -> Raster:
+def _from_pillow(image: Image.Image) -> RasterImage:
     if image.mode == "1":
-        return Raster(np.asarray(image).astype(np.uint8) * 255, 1, "grey")
+        return RasterImage(np.asarray(image).astype(np.uint8) * 255, 1, "grey")
     if image.mode == "L":
-        return Raster(np.asarray(image), 8, "grey")
+        return RasterImage(np.asarray(image), 8, "grey")
     if image.mode == "P":
         return _with_palette(image)
     pixels = np.asarray(image if image.mode in ("RGB", "RGBA") else image.convert("RGB"))
     alpha, notes = meaningful(pixels[..., 3] if image.mode == "RGBA" else None)
-    return Raster(pixels[..., :3], 8, image.mode, None, alpha, notes)
+    return RasterImage(pixels[..., :3], 8, image.mode, None, alpha, notes)
 
 
-def _with_palette(image: Image.Image) -> Raster:
+def _with_palette(image: Image.Image) -> RasterImage:
     indices = np.asarray(image)
     palette = np.zeros((256, 3), np.uint8)
     entries = np.array(image.getpalette("RGB") or [], np.uint8)[:768].reshape(-1, 3)
@@ -108,4 +108,4 @@ def _with_palette(image: Image.Image) -> Raster:
     if isinstance(clear, int):
         alpha = np.where(indices == clear, np.uint8(0), np.uint8(255))
     alpha, notes = meaningful(alpha)
-    return Raster(indices, 8, "palette", palette, alpha, notes)
+    return RasterImage(indices, 8, "palette", palette, alpha, notes)

@@ -16,7 +16,7 @@ import numpy as np
 from segpipe.errors import ImageError
 from segpipe.files.source import MAX_DECODED_BYTES, check_size
 from segpipe.images.jpeg import check_scans, decode_grey, read_jpeg_header
-from segpipe.images.raster.grey import Raster, meaningful
+from segpipe.images.raster.grey import RasterImage, meaningful
 from segpipe.images.raster.jpeg import UPRIGHT
 
 MAX_PAGES, MAX_TAGS = 1024, 512
@@ -58,7 +58,7 @@ class Page:
         return bool(self.get(NEW_SUBFILE_TYPE, 0) & (REDUCED | TRANSPARENCY_MASK))
 
 
-def decode_tiff(data: bytes, page: int | None = None) -> Raster:
+def decode_tiff(data: bytes, page: int | None = None) -> RasterImage:
     """Decode a TIFF's page, counted from 1; None means the only one.
 
     Raises ImageError for damage, for a choice that is missing or impossible, and for values whose black and
@@ -234,7 +234,7 @@ def _decode(data: bytes, page: Page) -> np.ndarray:
     return samples.view(np.uint8) if samples.dtype == bool else samples
 
 
-def _described(samples: np.ndarray, page: Page, number: int | None) -> Raster:
+def _described(samples: np.ndarray, page: Page, number: int | None) -> RasterImage:
     """Polarity, palette, alpha and orientation (sections 3, 5, 6 and 18)."""
     bits, photometric = page.get(BITS, 1), page.get(PHOTOMETRIC, -1)
     notes: list[str] = []
@@ -244,14 +244,14 @@ def _described(samples: np.ndarray, page: Page, number: int | None) -> Raster:
         notes.append(f"tiff_orientation:{orientation}")
     samples, alpha = _without_extra(samples, page, notes)
     if photometric == PALETTE:
-        return Raster(samples, 8, "palette", _palette(page, bits), alpha, tuple(notes), number)
+        return RasterImage(samples, 8, "palette", _palette(page, bits), alpha, tuple(notes), number)
     if photometric == WHITE_IS_ZERO:
         samples = samples.dtype.type(2**bits - 1) - samples
         notes.append("white_is_zero")
     if bits < 8:
         samples = _to_full_scale(samples, bits)
     colour = {WHITE_IS_ZERO: "grey", BLACK_IS_ZERO: "grey", RGB: "RGB", YCBCR: "YCbCr"}[photometric]
-    return Raster(samples, bits, colour, None, alpha, tuple(notes), number)
+    return RasterImage(samples, bits, colour, None, alpha, tuple(notes), number)
 
 
 def _without_extra(samples: np.ndarray, page: Page, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
