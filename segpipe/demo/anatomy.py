@@ -1,19 +1,22 @@
-"""One invented thorax: outlines and curves in body coordinates."""
+"""One invented thorax: outlines and curves in body coordinates.
+
+Body coordinates: x grows to the right of the picture (the patient's left), y grows downwards, the origin lies on the
+spine at the height of the lung roots and 1 is half the inner width of the chest.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-# The average thorax as outlines in body coordinates (:mod:`segpipe.demo.anatomy`).
-#
-# Paired parts are those on the left of the picture, the patient's right.
+Points = np.ndarray  # (n, 2) float64, columns x and y
 
 
-def _points(text: str) -> np.ndarray:
+def _points(text: str) -> Points:
     """(n, 2) float64 from "x,y x,y ..."."""
     return np.array([pair.split(",") for pair in text.split()], dtype=np.float64)
 
 
+# The average thorax. Paired parts are those on the left of the picture, the patient's right.
 # From the apex down the chest wall, along the diaphragm (DIAPHRAGM) and up beside the spine.
 LUNG = _points(
     "-0.42,-1.00 -0.62,-0.90 -0.78,-0.62 -0.88,-0.20 -0.93,0.25 -0.96,0.62 -0.96,0.92 "
@@ -37,14 +40,6 @@ SCAPULA = _points("-0.86,-0.92 -1.18,-0.86 -1.22,-0.62 -1.04,0.05 -0.94,-0.05")
 # A curve from the breastbone to the shoulder.
 CLAVICLE = _points("-0.10,-0.70 -0.30,-0.74 -0.60,-0.90 -0.90,-0.98 -1.15,-0.98")
 BREAST = _points("-0.95,0.30 -0.60,0.15 -0.28,0.35 -0.35,0.72 -0.70,0.85 -1.02,0.68")
-
-
-# One invented thorax: outlines and curves in body coordinates.
-#
-# Body coordinates: x grows to the right of the picture (the patient's left), y grows downwards, the
-# origin lies on the spine at the height of the lung roots and 1 is half the inner width of the chest.
-
-Points = np.ndarray  # (n, 2) float64, columns x and y
 
 
 @dataclass(frozen=True)

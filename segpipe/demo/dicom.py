@@ -1,7 +1,9 @@
 """A phantom as a DICOM file: CR Image or Digital X-Ray Image (for presentation), DICOM PS3.3 A.2 and A.26."""
 
 import hashlib
+from dataclasses import dataclass
 from io import BytesIO
+from typing import Literal
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -14,24 +16,57 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from segpipe.demo.plan import DicomVariant, Phantom, Spacing
+Spacing = Literal["PixelSpacing", "ImagerPixelSpacing", "both", "none"]
+
+
+@dataclass(frozen=True)
+class DicomVariant:
+    """How the same picture is put into a DICOM file."""
+
+    modality: Literal["CR", "DX"]
+    photometric: Literal["MONOCHROME1", "MONOCHROME2"]
+    bits_stored: int
+    syntax: Literal["explicit", "implicit", "rle"]
+    spacing: Spacing
+    window: bool = False
+    slope: float = 1.0  # RescaleSlope; only CR may have another than 1
+    intercept: float = 0.0
+
+
+DICOM_VARIANTS = (
+    DicomVariant("DX", "MONOCHROME2", 12, "explicit", "ImagerPixelSpacing", window=True),
+    DicomVariant("CR", "MONOCHROME1", 10, "implicit", "PixelSpacing"),
+    DicomVariant("DX", "MONOCHROME1", 14, "explicit", "both", window=True),
+    DicomVariant("CR", "MONOCHROME2", 8, "implicit", "none"),
+    DicomVariant("CR", "MONOCHROME2", 12, "explicit", "PixelSpacing", window=True, slope=2.0, intercept=-1024),
+    DicomVariant("DX", "MONOCHROME2", 14, "rle", "both"),
+    DicomVariant("CR", "MONOCHROME1", 12, "explicit", "ImagerPixelSpacing", window=True, slope=0.5),
+    DicomVariant("DX", "MONOCHROME1", 12, "rle", "ImagerPixelSpacing"),
+    DicomVariant("CR", "MONOCHROME2", 10, "rle", "PixelSpacing", window=True),
+)
 
 _DETECTOR_MM = 350.0  # the shorter side of the picture
 _MAGNIFICATION = 1.1  # detector distance over patient distance
 
 
-def encode_dicom(pixels: np.ndarray, phantom: Phantom, variant: DicomVariant, seed: int) -> bytes:
-    """The file of ``pixels``, (rows, columns) float32 in [0, 1], bone bright; same seed, same bytes."""
-    meta = _file_meta(phantom, variant, seed)
+def encode_dicom(
+    pixels: np.ndarray, variant: DicomVariant, patient: str, stem: str, seed: int, *, broken: bool = False
+) -> bytes:
+    """The file of ``pixels``, (rows, columns) float32 in [0, 1], bone bright; same arguments, same bytes.
+
+    ``stem`` tells the image from others of ``patient``, which is "syn" and four digits. A ``broken`` file lacks about
+    half of its pixels.
+    """
+    meta = _file_meta(variant, _uid(seed, stem))
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    _identify(dataset, phantom, seed)
+    _identify(dataset, patient, stem, seed)
     _describe(dataset, variant)
     _space(dataset, variant.spacing, _DETECTOR_MM / min(pixels.shape))
     stored = _stored(pixels, variant)
     _put_pixels(dataset, stored, variant)
     if variant.syntax == "rle":
         dataset.compress(RLELossless, stored, generate_instance_uid=False)
-    if phantom.broken:
+    if broken:
         dataset.PixelData = dataset.PixelData[: stored.nbytes // 4 * 2]  # an even number of bytes, about half
     file = BytesIO()
     dataset.save_as(file, enforce_file_format=True)
@@ -44,11 +79,11 @@ def _uid(*parts: object) -> UID:
     return UID(f"2.25.{int.from_bytes(digest[:16])}")
 
 
-def _file_meta(phantom: Phantom, variant: DicomVariant, seed: int) -> FileMetaDataset:
+def _file_meta(variant: DicomVariant, instance: UID) -> FileMetaDataset:
     meta = FileMetaDataset()
     is_dx = variant.modality == "DX"
     meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation if is_dx else ComputedRadiographyImageStorage
-    meta.MediaStorageSOPInstanceUID = _uid(seed, phantom.stem)
+    meta.MediaStorageSOPInstanceUID = instance
     implicit = variant.syntax == "implicit"
     meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
     meta.ImplementationClassUID = _uid("segpipe phantom")
@@ -56,15 +91,15 @@ def _file_meta(phantom: Phantom, variant: DicomVariant, seed: int) -> FileMetaDa
     return meta
 
 
-def _identify(dataset: FileDataset, phantom: Phantom, seed: int) -> None:
+def _identify(dataset: FileDataset, patient: str, stem: str, seed: int) -> None:
     """Patient, study, series and instance; everything invented and visibly so, no dates."""
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID
-    dataset.StudyInstanceUID = _uid(seed, phantom.patient, "study")
-    dataset.SeriesInstanceUID = _uid(seed, phantom.stem, "series")
-    dataset.PatientID = f"SYNTHETIC-{phantom.patient_number:04d}"
-    dataset.PatientName = f"Phantom^Synthetic {phantom.patient_number:04d}"
+    dataset.StudyInstanceUID = _uid(seed, patient, "study")
+    dataset.SeriesInstanceUID = _uid(seed, stem, "series")
+    number = patient.removeprefix("syn")
+    dataset.PatientID, dataset.PatientName = f"SYNTHETIC-{number}", f"Phantom^Synthetic {number}"
     dataset.Manufacturer = "segpipe phantom"
     dataset.SeriesNumber, dataset.InstanceNumber = 1, 1
     for keyword in ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber"):

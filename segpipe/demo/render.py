@@ -7,8 +7,6 @@ import numpy as np
 
 from segpipe.demo.anatomy import Anatomy, sample_anatomy
 
-# A pose (body to pixel coordinates) and what can be drawn in it.
-
 _SHIFT = 4  # OpenCV's fixed-point coordinates: 1/16 pixel
 
 
@@ -65,9 +63,6 @@ def sample_pose(rng: np.random.Generator, shape: tuple[int, int]) -> Pose:
     shift_x, shift_y = rng.uniform(-0.06, 0.06, 2) * unit
     centre = (columns / 2.0 + shift_x, rows * 0.50 + shift_y)
     return Pose(shape, unit, float(np.radians(rng.normal(0.0, 2.5))), centre)
-
-
-# From an anatomy and a pose to a picture: thicknesses along the beam, then film, then noise.
 
 
 def phantom_arrays(seed: int, shape: tuple[int, int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:

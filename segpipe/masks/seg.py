@@ -1,4 +1,4 @@
-"""DICOM masks: segmentations (PS3.3 A.51 and A.101), and grey pictures whose values are labels."""
+"""DICOM masks: segmentations (PS3.3 A.51 and A.101), and grey images whose values are labels."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,8 +15,16 @@ from segpipe.images.dicom.header import Header, name_of, read_header
 from segpipe.images.dicom.pixels import decode
 from segpipe.masks.mask_file import Label, MaskFile, MaskImage, Plane
 
-# The frames of a DICOM mask: stored words without loss, one frame at a time.
-
+LABEL_MAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
+ELEMENTS = (
+    "SegmentationType",
+    "SegmentationFractionalType",
+    "MaximumFractionalValue",
+    "SegmentSequence",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+MAX_SEGMENTS = 65_535  # C.8.20.2: numbers are US
 NATIVE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian)
 CODESTREAMS = (
     uid.JPEGLossless,
@@ -26,12 +34,11 @@ CODESTREAMS = (
     uid.HTJ2KLossless,
     uid.HTJ2KLosslessRPCL,
 )
-
 GREY = ("MONOCHROME2", "PALETTE COLOR")  # of a palette, the indices are the labels
 
 
 class Frames:
-    """Frames of ``size`` (rows, columns), 1, 8 or 16 bits a pixel, unsigned."""
+    """Stored words without loss, one frame at a time: ``size`` (rows, columns), 1, 8 or 16 bits a pixel, unsigned."""
 
     def __init__(self, header: Header) -> None:
         self.header = header
@@ -89,20 +96,6 @@ class Frames:
         return bits.reshape(self.size)
 
 
-# DICOM masks: segmentations (PS3.3 A.51 and A.101), and grey pictures whose values are labels.
-
-LABEL_MAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
-ELEMENTS = (
-    "SegmentationType",
-    "SegmentationFractionalType",
-    "MaximumFractionalValue",
-    "SegmentSequence",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-)
-MAX_SEGMENTS = 65_535  # C.8.20.2: numbers are US
-
-
 class SegMask(MaskFile):
     """Segments by number or by label; they may overlap.
 
@@ -130,11 +123,11 @@ class SegMask(MaskFile):
 
 
 def read_dicom_mask(data: bytes) -> MaskFile:
-    """A segmentation of one picture, or a single grey picture without lossy compression, of any modality."""
+    """A segmentation of one image, or a single grey image without lossy compression, of any modality."""
     header = read_header(data, ELEMENTS)
     kind = header.term("SegmentationType")
     if header.sop_class not in (SegmentationStorage, LABEL_MAP_STORAGE):
-        return _label_picture(Frames(header), segments=None)
+        return _label_image(Frames(header), segments=None)
     segments = {label_number(label): label for label in map(_segment, _items(header.get("SegmentSequence")))}
     if len(segments) > MAX_SEGMENTS:
         raise ImageError(f"has {len(segments)} segments, more than their numbers can tell apart; export it again")
@@ -142,7 +135,7 @@ def read_dicom_mask(data: bytes) -> MaskFile:
     if kind == "LABELMAP" or header.sop_class == LABEL_MAP_STORAGE:
         if header.integer("PixelPaddingValue") not in (None, 0):
             raise ImageError("is a segmentation whose background is not 0; export it as PNG")
-        return _label_picture(frames, segments)
+        return _label_image(frames, segments)
     if kind not in ("BINARY", "FRACTIONAL"):
         raise ImageError("is a segmentation that is neither BINARY, FRACTIONAL nor LABELMAP; export it again")
     maximum = header.integer("MaximumFractionalValue") or 0 if kind == "FRACTIONAL" else 1
@@ -159,7 +152,7 @@ def label_number(label: Label) -> int:
 
 
 class LabelMap(MaskImage):
-    """A picture of numbers that also have texts."""
+    """An image of numbers that also have texts."""
 
     names = (int, str)
     kind = "DICOM segmentation"
@@ -175,7 +168,7 @@ class LabelMap(MaskImage):
         return MaskFile.plane_of_one_class(self, name)
 
 
-def _label_picture(frames: Frames, segments: dict[int, Label] | None) -> MaskImage:
+def _label_image(frames: Frames, segments: dict[int, Label] | None) -> MaskImage:
     if frames.count != 1:
         raise ImageError(f"has {frames.count} frames; a radiograph's mask has one, so export it for one picture")
     numbers = frames.read(0)
