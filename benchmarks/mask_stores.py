@@ -39,7 +39,9 @@ KINDS = ("files", "rle")
 def squares(count: int) -> list[np.ndarray]:
     """Smooth probabilities of lungs, float32 (512, 512)."""
     real = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in shared("montgomery-138/masks", "*.png")[:count]]
-    masks = real or [phantom_arrays(seed, (SIZE, SIZE))[1]["lung"] * 255 for seed in range(count)]
+    masks = real or [
+        phantom_arrays(seed, (SIZE, SIZE))[1]["lung"].astype(np.uint8) * np.uint8(255) for seed in range(count)
+    ]
     return [cv2.GaussianBlur(cv2.resize(mask, (SIZE, SIZE)), (0, 0), 2).astype(np.float32) / 255 for mask in masks]
 
 
