@@ -1,7 +1,7 @@
 """``segpipe import-masks``: masks that come as one file for a whole set."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -73,9 +73,11 @@ def rle(
     image_column: Annotated[str | None, typer.Option(help="column with the images; default: one of CheXmask's")] = None,
     carry: Annotated[list[str] | None, typer.Option(help="NAME=COLUMN for the sheet; several times")] = None,
     size: Annotated[str | None, typer.Option(help="ROWSxCOLUMNS of all masks, where no columns tell")] = None,
-    order: Annotated[str, typer.Option(help="pixels are counted along rows or columns")] = "rows",
-    base: Annotated[int, typer.Option(help="number of the first pixel, 0 or 1")] = 1,
-    starts: Annotated[str, typer.Option(help="absolute, or relative to the end of the run before")] = "absolute",
+    order: Annotated[Literal["rows", "columns"], typer.Option(help="what pixels are counted along")] = "rows",
+    base: Annotated[int, typer.Option(min=0, max=1, help="number of the first pixel")] = 1,
+    starts: Annotated[
+        Literal["absolute", "relative"], typer.Option(help="absolute, or relative to the end of the run before")
+    ] = "absolute",
 ) -> None:
     """Run lengths in a CSV to a PNG for each image and class; the defaults are CheXmask's."""
     from segpipe.interop.import_folder import Target

@@ -17,32 +17,20 @@ from segpipe.models.card import ModelCard
 from segpipe.models.device import to_input
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+# MONAI warns where a bundle has no such file; with this one, logs stay as they are.
 LOGGING = """[loggers]
 keys=root
-
 [handlers]
-keys=terminal
-
+keys=
 [formatters]
-keys=plain
-
+keys=
 [logger_root]
-level=INFO
-handlers=terminal
-
-[handler_terminal]
-class=StreamHandler
-level=WARNING
-formatter=plain
-args=(sys.stderr,)
-
-[formatter_plain]
-format=%(name)s: %(message)s
+handlers=
 """
 README = """# How to use this bundle
 
 It needs segpipe {version}, whose readers, transforms and network it names in `configs/inference.json`: `pip install
-segpipe`. Input are DICOM, PNG, JPEG, TIFF, BMP, GIF and NIfTI files, in folders of any depth. Classes: {classes}.
+segpipe`. It reads DICOM, PNG, JPEG, TIFF, BMP, GIF and NIfTI files, in folders of any depth. Classes: {classes}.
 
 With segpipe alone (files are read in processes of their own, so that a broken one cannot stop the rest):
 
@@ -52,7 +40,7 @@ With MONAI (`pip install 'monai[fire]'`); from this folder:
 
     python -m monai.bundle run --config_file configs/inference.json --dataset_dir FOLDER --output_dir masks
 
-`models/model.safetensors` holds the weights, and is what both commands read; `models/model.json` says how pictures are
+`models/model.safetensors` holds the weights, and is what both commands read; `models/model.json` says how images are
 prepared. `models/model.pt` has the same weights as a state dict, tensors only, for programs that look for it:
 `torch.load(path, weights_only=True)`. A MONAI config can run any code: run bundles only of people whom you trust.
 
@@ -73,7 +61,7 @@ def write_bundle(card: ModelCard, network: nn.Module, output: Path) -> None:
 
 
 def inference(card: ModelCard) -> dict[str, Any]:
-    """The pipeline: the functions that segpipe itself uses, in the order in which they are applied."""
+    """The pipeline: the functions that segpipe itself uses, in order."""
     exclusive = mask_form("auto", card.classes, have_label_values(card.classes)) == "labels"
     return {
         "imports": ["$import torch"],
@@ -149,8 +137,8 @@ def metadata(card: ModelCard) -> dict[str, Any]:
         "name": f"Segmentation of {', '.join(card.classes)}",
         "task": f"Segmentation of {', '.join(card.classes)} in radiographs",
         "description": f"{card.network}, trained by segpipe; see MODEL_CARD.md",
-        "authors": "to be filled in by who trained the model",
-        "copyright": "to be filled in by who trained the model",
+        "authors": "to be filled in by those who trained the model",
+        "copyright": "to be filled in by those who trained the model",
         "intended_use": "research; see MODEL_CARD.md",
         "network_data_format": {
             "inputs": {

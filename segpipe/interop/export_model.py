@@ -2,20 +2,17 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
 from torch import nn
-from torch.export import ExportedProgram
 
 from segpipe import __version__
 from segpipe.errors import ConfigError, InputError
 from segpipe.files.atomic import atomic_path, write_text
 from segpipe.files.json_file import canonical_json
 from segpipe.interop.bundle import write_bundle
-from segpipe.interop.graph import check_installed, exported, parity, run_onnx, save_onnx, save_program
+from segpipe.interop.graph import check_installed, export_graph, parity, run_onnx, run_program, save_onnx, save_program
 from segpipe.interop.model_card import model_card
 from segpipe.models.card import ModelCard, pictures_wanted, read_card
 from segpipe.models.weights import load_model, weights_hash
@@ -37,15 +34,15 @@ def export_model(folder: Path, output: Path, formats: Sequence[Format], results:
     if not (folder / CARD).exists() and (found := sorted(path.parent for path in folder.glob(f"*/{CARD}"))):
         raise ConfigError(f"{folder} holds {len(found)} models. Export one, such as {found[0]}.")
     if output.absolute() == folder.absolute() or (output / "models").absolute() == folder.absolute():
-        raise ConfigError(f"{output} is where the model lies. Export into another folder.")
+        raise ConfigError(f"{output} is where the model is. Export into another folder.")
     _refuse_others(folder, output)
     if "onnx" in formats:
         check_installed()
     card = read_card(folder)
     pictures_wanted(card, folder)
-    task = Export(folder, output, card, load_model(folder))
+    network = load_model(folder)
     text = model_card(folder, card, results)  # what it refuses leaves no half an export
-    lines = list(task.files(formats))
+    lines = list(_files(folder, output, card, network, formats))
     return [*lines, _write_card(output / "MODEL_CARD.md", text)]
 
 
@@ -61,55 +58,38 @@ def _refuse_others(folder: Path, output: Path) -> None:
         )
 
 
-@dataclass
-class Export:
-    """One model on its way out."""
+def _files(folder: Path, output: Path, card: ModelCard, network: nn.Module, formats: Sequence[Format]) -> Iterator[str]:
+    """Write all of them; yields what was written and how well it agrees."""
+    models = output / "models"
+    for name in ("model.safetensors", CARD):
+        with atomic_path(models / name) as temporary:
+            shutil.copyfile(folder / name, temporary)
+    if "bundle" in formats:
+        write_bundle(card, network, output)
+        yield f"{output}: a MONAI bundle, which runs the same code"
+    if not set(formats) - {"bundle"}:
+        return
+    graph, size, contract = export_graph(network, card), int(card.preprocess["size"]), _contract(folder, card)
+    if "onnx" in formats:
+        with atomic_path(path := models / "model.onnx") as temporary:
+            save_onnx(graph, temporary, {"segpipe.contract": contract, "segpipe.version": __version__})
+            agreement = parity(network, run_onnx(temporary), size, path.name)
+        yield f"{path}: {agreement}"
+    if "torch-export" in formats:
+        with atomic_path(path := models / "model.pt2") as temporary:
+            save_program(graph, temporary, contract)
+            agreement = parity(network, run_program(temporary), size, path.name)
+        yield f"{path}: {agreement}"
 
-    folder: Path
-    output: Path
-    card: ModelCard
-    network: nn.Module
 
-    def files(self, formats: Sequence[Format]) -> Iterator[str]:
-        """Write all of them; yields what was written and how well it agrees."""
-        models = self.output / "models"
-        for name in ("model.safetensors", CARD):
-            with atomic_path(models / name) as temporary:
-                shutil.copyfile(self.folder / name, temporary)
-        if "bundle" in formats:
-            write_bundle(self.card, self.network, self.output)
-            yield f"{self.output}: a MONAI bundle, which runs the same code"
-        graph = exported(self.network, self.card) if set(formats) - {"bundle"} else None
-        if graph and "onnx" in formats:
-            yield self._onnx(graph, models / "model.onnx")
-        if graph and "torch-export" in formats:
-            yield self._program(graph, models / "model.pt2")
-
-    def contract(self) -> dict[str, object]:
-        """What somebody who runs the graph has to know."""
-        facts = {name: value for name, value in vars(self.card).items() if name != "provenance"}
-        return {"segpipe": __version__, "weights_sha256": weights_hash(self.folder), **facts}
-
-    def _onnx(self, graph: ExportedProgram, path: Path) -> str:
-        texts = {"segpipe.contract": canonical_json(self.contract()), "segpipe.version": __version__}
-        with atomic_path(path) as temporary:
-            save_onnx(graph, temporary, texts)
-            agreement = parity(self.network, run_onnx(temporary), int(self.card.preprocess["size"]), path.name)
-        return f"{path}: {agreement}"
-
-    def _program(self, graph: ExportedProgram, path: Path) -> str:
-        with atomic_path(path) as temporary:
-            save_program(graph, temporary, canonical_json(self.contract()))
-            loaded = torch.export.load(temporary).module()
-            size = int(self.card.preprocess["size"])
-            agreement = parity(
-                self.network, lambda images: loaded(torch.from_numpy(images)).detach().numpy(), size, path.name
-            )
-        return f"{path}: {agreement}"
+def _contract(folder: Path, card: ModelCard) -> str:
+    """What a program that runs the graph has to know, as JSON."""
+    facts = {name: value for name, value in vars(card).items() if name != "provenance"}
+    return canonical_json({"segpipe": __version__, "weights_sha256": weights_hash(folder), **facts})
 
 
 def _write_card(path: Path, text: str) -> str:
-    """A card that somebody has completed is not written over."""
+    """A card that somebody has completed is not overwritten."""
     if path.exists() and path.read_text(encoding="utf-8") != text:
         new = path.with_suffix(".new.md")
         write_text(new, text)

@@ -1,5 +1,6 @@
-"""A trained network as one graph from pictures to logits, in the files of torch.export and ONNX, each compared with
-PyTorch.
+"""A trained network as one graph from images to logits, which other programs can run without segpipe's code.
+
+It is written by torch.export and as ONNX; each file is compared with PyTorch before it is kept.
 """
 
 import logging
@@ -22,13 +23,16 @@ from segpipe.errors import ConfigError, InputError, in_a_line
 from segpipe.models.card import ModelCard
 from segpipe.models.device import to_input
 
-# A trained network as one graph from pictures to logits, which other programs can run without segpipe's code.
-
 IMAGE, LOGITS, BATCH = "image", "logits", "batch"
+BATCHES = (1, 3)  # numbers of images for which a file is compared with the network
+TOLERANCE = 1e-3  # of the largest logit; what float32 and another order of sums leave is a hundred times less
 _NOT_FOR_OTHERS = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
 
+# From (n, 1, size, size) float32 in [0, 1] to logits, (n, classes, size, size) float32.
+Run = Callable[[np.ndarray], np.ndarray]
 
-class PicturesToLogits(nn.Module):
+
+class ImagesToLogits(nn.Module):
     """(n, 1, size, size) float32 in [0, 1] -> (n, classes, size, size); a sigmoid gives probabilities."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -41,16 +45,16 @@ class PicturesToLogits(nn.Module):
         return logits
 
 
-def exported(network: nn.Module, card: ModelCard) -> ExportedProgram:
-    """The graph with its weights, for any number of pictures of the contract's size.
+def export_graph(network: nn.Module, card: ModelCard) -> ExportedProgram:
+    """The graph with its weights, for any number of images of the size that the model was trained on.
 
     Raises:
         InputError: torch cannot trace the network.
     """
     size = int(card.preprocess["size"])
-    example = torch.zeros(2, 1, size, size)  # of one picture, torch would fix the number
+    example = torch.zeros(2, 1, size, size)  # of one image, torch would fix the number
     try:
-        program = export(PicturesToLogits(network).eval(), (example,), dynamic_shapes=({0: Dim(BATCH, min=1)},))
+        program = export(ImagesToLogits(network).eval(), (example,), dynamic_shapes=({0: Dim(BATCH, min=1)},))
     except Exception as error:
         raise InputError(
             f"The network {card.network} cannot be exported as a graph ({type(error).__name__}: {in_a_line(error)}). "
@@ -67,39 +71,36 @@ def save_program(program: ExportedProgram, path: Path, contract: str) -> None:
     torch.export.save(program, path, extra_files={"contract.json": contract})
 
 
-# ONNX: the graph for onnxruntime and others, with the contract as metadata.
+def run_program(path: Path) -> Run:
+    """The .pt2 file as a function."""
+    module = torch.export.load(path).module()
+    return lambda images: np.asarray(module(torch.from_numpy(images)).detach())
 
 
 def check_installed() -> None:
-    """Raises ConfigError where the optional packages are missing."""
+    """Raises ConfigError where the optional packages of ONNX are missing."""
     missing = [package for package in ("onnx", "onnxscript", "onnxruntime") if find_spec(package) is None]
     if missing:
         raise ConfigError(f"--format onnx needs {', '.join(missing)}: pip install 'segpipe[export]'.")
 
 
-def onnx_model(program: ExportedProgram) -> Any:
-    """The graph as an ``onnx.ModelProto``: input ``image``, output ``logits``."""
+def save_onnx(program: ExportedProgram, path: Path, metadata: dict[str, str]) -> None:
+    """One file with weights and ``metadata``, for any number of images: input ``image``, output ``logits``."""
+    import onnx
+
     with _quiet():
         converted = torch.onnx.export(program, dynamo=True, input_names=[IMAGE], output_names=[LOGITS], verbose=False)
     assert converted is not None
     model = converted.model_proto
     for node in model.graph.node:
         del node.metadata_props[:]  # names and places of the code
-    return model
-
-
-def save_onnx(program: ExportedProgram, path: Path, metadata: dict[str, str]) -> None:
-    """One file with weights and ``metadata``, for any number of pictures."""
-    import onnx
-
-    model = onnx_model(program)
     _name_the_batch(model)
     onnx.helper.set_model_props(model, metadata)
     onnx.save_model(model, path)
 
 
-def run_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from (n, 1, size, size) float32 in [0, 1] to logits, by onnxruntime on the CPU."""
+def run_onnx(path: Path) -> Run:
+    """The ONNX file as a function, by onnxruntime on the CPU."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -107,7 +108,7 @@ def run_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _name_the_batch(model: Any) -> None:
-    """The exporter calls the number of pictures s77 or so."""
+    """The exporter calls the number of images s77 or so."""
     own = model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         for dim in value.type.tensor_type.shape.dim:
@@ -129,12 +130,6 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-# Does an exported file compute what the model computes? Every export is asked before it is kept.
-
-BATCHES = (1, 3)
-TOLERANCE = 1e-3  # of the largest logit; what float32 and another order of sums leave is a hundred times less
-
-
 @dataclass(frozen=True)
 class Parity:
     """The largest difference of a logit, and the mask pixels (at the network's size) that differ, of how many."""
@@ -145,21 +140,21 @@ class Parity:
 
     def __str__(self) -> str:
         return (
-            f"{sum(BATCHES)} synthetic pictures: largest difference of a logit {self.difference:.1e}, "
+            f"{sum(BATCHES)} synthetic images: largest difference of a logit {self.difference:.1e}, "
             f"{self.differing} of {self.pixels} mask pixels differ"
         )
 
 
-def parity(network: nn.Module, run: Callable[[np.ndarray], np.ndarray], size: int, what: str) -> Parity:
-    """Compare ``run``, from pictures to logits, with the network itself, in batches of one and of three.
+def parity(network: nn.Module, run: Run, size: int, what: str) -> Parity:
+    """Compare ``run`` with the network itself, in batches of one and of three images.
 
     Raises:
         InputError: they differ by more than rounding.
     """
-    reference = PicturesToLogits(network).eval()
+    reference = ImagesToLogits(network).eval()
     difference, differing, pixels, largest = 0.0, 0, 0, 1.0
     for start, count in zip((0, *np.cumsum(BATCHES)), BATCHES, strict=False):
-        images = np.stack([_picture(int(start) + number, size) for number in range(count)])
+        images = np.stack([_phantom(int(start) + number, size) for number in range(count)])
         with torch.no_grad():
             wanted = reference(torch.from_numpy(images)).numpy()
         found = run(images)
@@ -175,7 +170,7 @@ def parity(network: nn.Module, run: Callable[[np.ndarray], np.ndarray], size: in
     return Parity(difference, differing, pixels)
 
 
-def _picture(number: int, size: int) -> np.ndarray:
+def _phantom(number: int, size: int) -> np.ndarray:
     """A phantom as the store would hold it, (1, size, size) float32 in [0, 1]."""
     pixels, _ = phantom_arrays(number, (size, size))
     stored: np.ndarray = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.float32) / np.float32(255)

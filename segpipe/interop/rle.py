@@ -2,13 +2,13 @@
 
 import csv
 import re
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
@@ -26,11 +26,6 @@ SIZE_COLUMNS = ("Height", "Width")
 QUALITY = "Dice RCA"  # CheXmask's estimates of a mask's quality start so
 LONGEST_FIELD = 2**27  # bytes; run lengths of a large picture with ragged edges take some 100 KB
 EMPTY = ("", "-1")
-CHOICES: dict[str, tuple[object, ...]] = {
-    "order": ("rows", "columns"),
-    "base": (0, 1),
-    "starts": ("absolute", "relative"),
-}
 
 
 def export(run: FinishedRun, output: Path, images: Iterable[RunImage]) -> Iterator[Exported]:
@@ -56,19 +51,13 @@ def pairs(mask: np.ndarray) -> str:
 class RunLengths:
     """How pairs "start length" are meant; the defaults are those of CheXmask.
 
-    ``order``: pixels are counted along rows or along columns. ``base``: the number of the first pixel. ``starts``:
-    absolute, or relative to the end of the run before.
+    ``order``: pixels are counted along rows or along columns. ``base``: the number of the first pixel, 0 or 1.
+    ``starts``: absolute, or relative to the end of the run before.
     """
 
-    order: str = "rows"  # rows | columns
-    base: int = 1  # 0 | 1
-    starts: str = "absolute"  # absolute | relative
-
-    def __post_init__(self) -> None:
-        for field, choices in CHOICES.items():
-            if getattr(self, field) not in choices:
-                expected = " or ".join(map(str, choices))
-                raise InputError(f"--{field} {getattr(self, field)}: there is no such form; write {expected}.")
+    order: Literal["rows", "columns"] = "rows"
+    base: int = 1
+    starts: Literal["absolute", "relative"] = "absolute"
 
     def decode(self, text: str, shape: tuple[int, int]) -> np.ndarray:
         """The mask of ``shape`` (rows, columns), uint8 of 0 and 1.
@@ -126,10 +115,9 @@ def import_rle(
     """
     target.relative()  # before the file is read, which may take a while
     given, carried = assignments(classes, "--class"), assignments(carry, "--carry")
-    layout = _layout(path, image_column, given, carried, _given_size(size), runs)
-    # Closed at once, because reading run lengths changes a limit of the csv module.
-    with closing(_records(path, layout)) as records:
-        return write_folder(records, target, list(layout.classes), list(layout.carried))
+    with _long_fields():
+        layout = _layout(path, image_column, given, carried, _given_size(size), runs)
+        return write_folder(_records(path, layout), target, list(layout.classes), list(layout.carried))
 
 
 def _given_size(text: str | None) -> tuple[int, int] | None:
@@ -174,8 +162,7 @@ def _layout(
     Raises:
         InputError: a column is missing; tells which ones there are.
     """
-    with _rows(path) as rows:
-        header = [name.strip() for name in next(rows, (0, []))[1]]
+    header = [name.strip() for name in next(_rows(path), (0, []))[1]]
     image = image or next((name for name in IMAGE_COLUMNS if name in header), None)
     classes = classes or own_names((name for name in CHEXMASK if name in header), "--class")
     carried = carried or own_names((name for name in header if name.startswith(QUALITY)), "--carry")
@@ -204,14 +191,12 @@ def _layout(
     )
 
 
-def _records(path: Path, layout: Layout) -> Generator[Record]:
+def _records(path: Path, layout: Layout) -> Iterator[Record]:
     """The images of the file, which is read row by row; rows of an image that follow each other are united."""
-    with _rows(path) as rows:
-        next(rows, None)
-        progress = track(rows, _count_lines(path) - 1, "import masks", "row")
-        for image, group in groupby(_checked(progress, path, layout), key=lambda row: row[1][layout.image].strip()):
-            of_image = list(group)
-            yield Record(image, f"{path}, line {of_image[0][0]}", partial(_draw, of_image, layout))
+    rows = track(islice(_rows(path), 1, None), _count_lines(path) - 1, "import masks", "row")
+    for image, group in groupby(rows, key=lambda row: row[1][layout.image].strip()):
+        of_image = list(group)
+        yield Record(image, f"{path}, line {of_image[0][0]}", partial(_draw, of_image, layout))
 
 
 def _draw(rows: Sequence[Row], layout: Layout) -> Drawn:
@@ -246,41 +231,32 @@ def _own_size(row: list[str], layout: Layout) -> tuple[int, int]:
     raise ImageError("has a Height or Width that is no whole number")
 
 
-def _checked(rows: Iterator[Row], path: Path, layout: Layout) -> Iterator[Row]:
-    for line, row in rows:
-        if len(row) != len(layout.header):
-            raise InputError(
-                f"{path}, line {line}: has {len(row)} columns, the header {len(layout.header)}. Correct the line."
-            )
-        yield line, row
-
-
 @contextmanager
-def _rows(path: Path) -> Iterator[Iterator[Row]]:
-    """Line numbers and fields, with fields as long as run lengths are."""
+def _long_fields() -> Iterator[None]:
+    """Run lengths are longer than the fields that the csv module takes otherwise."""
     before = csv.field_size_limit(LONGEST_FIELD)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            yield _numbered(csv.reader(file), path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+        yield
     finally:
         csv.field_size_limit(before)
 
 
-def _numbered(reader: Any, path: Path) -> Iterator[Row]:
-    while True:
-        try:
-            row = next(reader, None)
-        except (csv.Error, UnicodeDecodeError) as error:
-            kind = type(error).__name__
-            raise InputError(
-                f"{path}, line {reader.line_num + 1}: no CSV in UTF-8 ({kind}). Correct the file."
-            ) from None
-        if row is None:
-            return
-        if row:
-            yield reader.line_num, row
+def _rows(path: Path) -> Iterator[Row]:
+    """Line numbers and fields, the header first; each row has as many fields as the header."""
+    columns = 0
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for row in filter(None, reader := csv.reader(file)):
+                columns = columns or len(row)
+                if len(row) != columns:
+                    where = f"{path}, line {reader.line_num}"
+                    raise InputError(f"{where}: has {len(row)} columns, the header {columns}. Correct the line.")
+                yield reader.line_num, row
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        line, kind = reader.line_num + 1, type(error).__name__
+        raise InputError(f"{path}, line {line}: no CSV in UTF-8 ({kind}). Correct the file.") from None
 
 
 def _count_lines(path: Path) -> int:
