@@ -1,4 +1,8 @@
-"""The GPUs of this machine, without torch, and one of its own for each job where no scheduler hands them out."""
+"""The GPUs of this machine, without torch, and one of its own for each job where no scheduler hands them out.
+
+Each GPU has a slot: a locked file in a folder of this user. The kernel releases the lock when the job ends, whatever
+ends it. Jobs of other users and other programs hold no slots; docs/gpu.md says what to do about them.
+"""
 
 import fcntl
 import os
@@ -14,25 +18,29 @@ from segpipe.errors import ConfigError
 from segpipe.files.lock import Lock, private_folder
 from segpipe.log import logger
 
-# GPUs of this machine, told without importing torch: the workflow asks whenever it is parsed.
-
 DRIVER = Path("/dev/nvidiactl")  # there when NVIDIA's driver is loaded, in containers with GPUs, too
-
-
-def gpus_wanted(device: Literal["auto", "cpu", "cuda"]) -> int:
-    """GPUs that a job should ask its scheduler for: none where the config or this machine has none."""
-    return int(device == "cuda" or (device == "auto" and DRIVER.exists()))
-
-
-# The names of this machine's GPUs as CUDA_VISIBLE_DEVICES takes them, without torch.
-
 DRIVER_FOLDER = Path("/proc/driver/nvidia/gpus")
 NODES = Path("/dev")
 SECONDS = 60.0  # nvidia-smi wakes the driver of a machine with many GPUs
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+GIVEN = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "LOCAL_RANK")  # SLURM, or who called torchrun, has chosen already
+SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LINES = 1.0, 60.0
 
 _GPU = re.compile(r"^GPU \d+: .*\(UUID: (GPU-[0-9a-f-]+)\)", re.M)
 _PART = re.compile(r"^ +MIG .*\(UUID: (MIG-[^)]+)\)", re.M)
 _FACTS = {name: re.compile(rf"^{name}:\s*(\S+)", re.M) for name in ("GPU UUID", "Device Minor")}
+
+# Until the process ends: CUDA keeps its devices that long, too.
+_held: list[Lock] = []
+_folders: list[int] = []
+
+
+def gpus_wanted(device: Literal["auto", "cpu", "cuda"]) -> int:
+    """GPUs that a job should ask its scheduler for: none where the config or this machine has none.
+
+    The workflow asks whenever it is parsed.
+    """
+    return int(device == "cuda" or (device == "auto" and DRIVER.exists()))
 
 
 def list_gpus() -> list[str]:
@@ -77,20 +85,6 @@ def _by_nodes() -> list[str]:
     """CUDA counts the devices that are here from 0, whatever the numbers of their nodes."""
     nodes = [path for path in NODES.glob("nvidia[0-9]*") if path.name.removeprefix("nvidia").isdigit()]
     return [str(number) for number in range(len(nodes))]
-
-
-# A device of its own for each job on a machine without a scheduler that hands out GPUs.
-#
-# Each GPU has a slot: a locked file in a folder of this user. The kernel releases the lock when the job ends, whatever
-# ends it. Jobs of other users and other programs hold no slots; docs/gpu.md says what to do about them.
-
-VISIBLE = "CUDA_VISIBLE_DEVICES"
-GIVEN = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "LOCAL_RANK")  # SLURM, or who called torchrun, has chosen already
-SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LINES = 1.0, 60.0
-
-# Until the process ends: CUDA keeps its devices that long, too.
-_held: list[Lock] = []
-_folders: list[int] = []
 
 
 def take_gpus(

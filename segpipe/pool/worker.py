@@ -19,6 +19,8 @@ from segpipe.errors import SegpipeError
 from segpipe.log import logger
 
 GIB = 2**30
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
+LARGEST_KEPT, KEPT = 32 * 2**20, 128 * 2**20  # bytes; 32 MiB is the most that glibc takes
 
 
 @dataclass(frozen=True)
@@ -44,51 +46,6 @@ class ItemFailure:
     """In place of a result: why there is none. The text starts with a verb and holds nothing of the item."""
 
     reason: str
-
-
-def limit_memory(limits: Limits) -> None:
-    """Bound this process's private memory (RLIMIT_DATA, Linux); leave no core dump, which would hold pixels."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    now = _private_bytes()
-    if now:
-        _lower(resource.RLIMIT_DATA, now + limits.memory_bytes)
-
-
-def limit_cpu(limits: Limits) -> None:
-    """Have the kernel end this process (SIGXCPU) when it has used ``cpu_seconds`` more than now, rounded up."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _lower(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + limits.cpu_seconds)
-
-
-def _lower(kind: int, wanted: int) -> None:
-    """Set the soft limit, which can be raised again later, within a hard limit that the system may have set."""
-    _, hard = resource.getrlimit(kind)
-    resource.setrlimit(kind, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
-
-
-def _private_bytes() -> int:
-    """What RLIMIT_DATA counts, of this process; 0 where the system does not tell."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[5]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0
-
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
-LARGEST_KEPT, KEPT = 32 * 2**20, 128 * 2**20  # bytes; 32 MiB is the most that glibc takes
-
-
-def keep_freed_memory() -> bool:
-    """Tell glibc to keep freed blocks of up to 32 MiB, 128 MiB in all; False where the C library is another.
-
-    Left alone, it gives a picture's megabytes back to the system after every step and gets them back zeroed, page by
-    page: a third of the CPU time of an uncompressed 16-bit radiograph. A process's peak hardly changes.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
-        return False
-    return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT) and mallopt(M_TRIM_THRESHOLD, KEPT))
 
 
 @dataclass(frozen=True)
@@ -198,3 +155,44 @@ class _PipeHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         send(self.pipe, Line(record.levelno, record.getMessage()))
+
+
+def limit_memory(limits: Limits) -> None:
+    """Bound this process's private memory (RLIMIT_DATA, Linux); leave no core dump, which would hold pixels."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    now = _private_bytes()
+    if now:
+        _lower(resource.RLIMIT_DATA, now + limits.memory_bytes)
+
+
+def limit_cpu(limits: Limits) -> None:
+    """Have the kernel end this process (SIGXCPU) when it has used ``cpu_seconds`` more than now, rounded up."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _lower(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + limits.cpu_seconds)
+
+
+def _lower(kind: int, wanted: int) -> None:
+    """Set the soft limit, which can be raised again later, within a hard limit that the system may have set."""
+    _, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
+def _private_bytes() -> int:
+    """What RLIMIT_DATA counts, of this process; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[5]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to keep freed blocks of up to 32 MiB, 128 MiB in all; False where the C library is another.
+
+    Left alone, it gives a picture's megabytes back to the system after every step and gets them back zeroed, page by
+    page: a third of the CPU time of an uncompressed 16-bit radiograph. A process's peak hardly changes.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return False
+    return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT) and mallopt(M_TRIM_THRESHOLD, KEPT))
