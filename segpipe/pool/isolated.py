@@ -47,7 +47,7 @@ def isolated_map(
         SegpipeError: ``prepare`` raised it.
         RuntimeError: a worker did not start.
     """
-    pool: _WorkerPool[Item, Result] = _WorkerPool((limits, prepare, arguments), limits, workers, preload, iter(items))
+    pool: _WorkerPool[Item, Result] = _WorkerPool(prepare, arguments, iter(items), limits, workers, preload)
     try:
         pool.hand_out()
         yield pool.results()
@@ -92,11 +92,17 @@ class _Worker:
 
 class _WorkerPool(Generic[Item, Result]):
     def __init__(
-        self, task: tuple[Any, ...], limits: Limits, size: int, preload: Sequence[str], items: Iterator[Item]
+        self,
+        prepare: Callable[..., Callable[[Item], Result]],
+        arguments: tuple[Any, ...],
+        items: Iterator[Item],
+        limits: Limits,
+        size: int,
+        preload: Sequence[str],
     ) -> None:
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(list(preload))
-        self.task, self.limits, self.size = task, limits, size
+        self.task, self.limits, self.size = (limits, prepare, arguments), limits, size
         self.workers: list[_Worker] = []
         self.closed = False  # by another thread than the one that waits for results
         self.todo = enumerate(items)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from segpipe.config.stages import TrainStage
 from segpipe.config.variants import plain_name
+from segpipe.dataset.folds import shows
 from segpipe.errors import InputError
 from segpipe.log import logger
 from segpipe.samples.shards import unit_hash
@@ -83,4 +84,4 @@ def _warn_if_absent(name: str, model: str, roles: Roles) -> None:
 
 
 def _absent(name: str, rows: pd.DataFrame) -> bool:
-    return bool(rows["notes"].str.contains(f"mask_empty:{name}(?:;|$)").all())
+    return not shows(rows, name).any()

@@ -151,6 +151,13 @@ def test_a_class_that_never_occurs_is_warned_about(tmp_path, caplog):
     assert "class lung occurs in none of the 8 labelled images" in caplog.text
 
 
+def test_a_class_of_any_name_is_counted(tmp_path):
+    stage = STAGE.model_copy(update={"classes": ["lung (left)", "lung"]})
+    rows = [row(n, notes="mask_empty:lung (left)" if n < 3 else "") for n in range(8)]
+    gather(stage, tables(tmp_path, rows), tmp_path)
+    assert json.loads((tmp_path / "dataset.json").read_text())["empty_masks"] == {"lung (left)": 3, "lung": 0}
+
+
 def test_a_class_that_a_model_never_meets_is_warned_about_with_the_role(tmp_path, caplog):
     rows = [row(n, fold_wanted=str(n % 2)) for n in range(12)]
     own = STAGE.model_copy(update={"folds": Folds(k=2, column="part")})
