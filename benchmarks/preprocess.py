@@ -1,8 +1,7 @@
 """CPU time per image of preprocessing, beside the bare decoding of the same files.
 
-Prints a table for 8-bit 1024 x 1024 PNGs, with what others do beside it, one for DICOM files, and one for `segpipe
-preprocess` with one and with two processes at once. One core each: OpenCV's and torch's threads are switched off, so
-that CPU time is comparable.
+Prints a table for 8-bit 1024 x 1024 PNGs, with what others do beside it, and one for DICOM files. One core each:
+OpenCV's and torch's threads are switched off, so that CPU time is comparable.
 """
 
 import argparse
@@ -16,7 +15,6 @@ import pydicom
 import torch
 from harness import interleaved, print_machine, print_table, ratio_rows, shared
 from preprocess_peers import Step, peers
-from preprocess_workers import workers_table
 
 from segpipe.config import Dicom, Preprocess
 from segpipe.config.load import parse_config
@@ -63,14 +61,14 @@ def png_table(files: list[Path], repeats: int, folder: Path, nnunet_model: Path 
     candidates: dict[str, Step] = {
         "bare decode (read, cv2.imdecode)": bare_png,
         "segpipe: reader alone": lambda path: read_radiograph(path),
-        "segpipe: Compose": segpipe_compose(),
-        "segpipe: Compose and row": segpipe_row(),
+        "segpipe: transforms": segpipe_compose(),
+        "segpipe: transforms and row": segpipe_row(),
         **peers(folder, SIZE, nnunet_model),
     }
     rows = ratio_rows(interleaved(candidates, files, repeats))
     print_table(HEADER, rows)
     ratio = {row[0]: float(row[-1]) for row in rows}
-    own, other = ratio["segpipe: Compose"], ratio["MONAI, Compose, Resized area"]
+    own, other = ratio["segpipe: transforms"], ratio["MONAI, Compose, Resized area"]
     print(f"Goal: at most {GOAL} times bare decode: {'met' if own <= GOAL else 'missed'} ({own:.2f}).")
     times = other / own
     verdict = "met" if times >= PEER_GOAL else "missed"
@@ -78,7 +76,7 @@ def png_table(files: list[Path], repeats: int, folder: Path, nnunet_model: Path 
 
 
 def dicom_table(files: list[Path], repeats: int) -> None:
-    """DICOM, a line per file: segpipe's Compose beside pydicom's pixel_array."""
+    """DICOM, a line per file: segpipe's transforms beside pydicom's pixel_array."""
     compose, rows = segpipe_compose(), []
     for file in files:
         found = interleaved(
@@ -88,7 +86,7 @@ def dicom_table(files: list[Path], repeats: int) -> None:
         dataset = pydicom.dcmread(file)
         what = f"{dataset.Rows} x {dataset.Columns}, {dataset.file_meta.TransferSyntaxUID.name}"
         rows.append([file.stem, what, bare[1], own[1], own[-1]])
-    print_table(("file", "what", "pydicom pixel_array, ms", "segpipe Compose, ms", "ratio"), rows)
+    print_table(("file", "what", "pydicom pixel_array, ms", "segpipe transforms, ms", "ratio"), rows)
 
 
 def phantom_pngs(folder: Path, count: int) -> list[Path]:
@@ -103,8 +101,6 @@ def main() -> None:
     """Parse the arguments, print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=9, help="rounds over all files (default 9)")
-    parser.add_argument("--worker-images", type=int, default=300, help="images of each process (default 300)")
-    parser.add_argument("--worker-repeats", type=int, default=5, help="rounds of one and two processes (default 5)")
     parser.add_argument(
         "--nnunet-model", type=Path, help="FOLDER/model of `predict_nnunet.py FOLDER`; else one is made"
     )
@@ -119,7 +115,6 @@ def main() -> None:
             print("No shared data (SEGPIPE_SHARED): phantoms instead, which compress otherwise than radiographs.\n")
         pngs = pngs or phantom_pngs(Path(folder), 8)
         png_table(pngs, arguments.repeats, Path(folder), arguments.nnunet_model)
-        workers_table(pngs, arguments.worker_images, arguments.worker_repeats, Path(folder))
     dicoms = shared("radiographs-dicom", "*.dcm")
     if dicoms:
         dicom_table(dicoms, arguments.repeats)
