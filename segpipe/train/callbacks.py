@@ -1,23 +1,85 @@
-"""Curves for people beside ``history.csv``: TensorBoard's files and MLflow's runs."""
+"""Curves for people beside ``history.csv``: TensorBoard's files and MLflow's runs.
+
+None of them decides anything. One that cannot start is an error only if the config asks for it by name; one that
+fails later is left out with a warning, and training goes on.
+"""
 
 import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from segpipe.config.stages import TrainStage
 from segpipe.errors import ConfigError
 from segpipe.files.atomic import write_text
 from segpipe.log import logger
 
-# TensorBoard's event files, written record by record: without the host's name in theirs, as torch's writer has it.
+Row = Mapping[str, float | int]
+"""A row of ``history.csv`` and perhaps more numbers, ``epoch`` among them."""
+
+EXPERIMENT = "segpipe"  # in MLflow
+LONGEST = 500  # characters of a value in MLflow's older stores
+UNTOLD = ("mlflow",)  # a tracking URI may hold a password
+
+
+def open_trackers(stage: TrainStage, model: str, output: Path) -> "Trackers":
+    """What the config asks for and this installation has.
+
+    Raises:
+        ConfigError: MLflow is asked for and is not installed, or its store cannot be reached.
+    """
+    trackers: list[Tracker] = []
+    if stage.train.tensorboard:
+        try:
+            trackers.append(TensorBoardFile(output / "tensorboard"))
+        except ImportError:
+            logger.info("no curves for TensorBoard, which is not installed: pip install 'segpipe[tracking]'")
+    if stage.train.mlflow:
+        trackers.append(MLflowRun(stage, model, output))
+    return Trackers(trackers)
+
+
+class Trackers:
+    """Those that a training writes to, together."""
+
+    def __init__(self, trackers: Sequence["Tracker"]) -> None:
+        self._trackers = list(trackers)
+        self._last = time.monotonic()
+
+    def epoch(self, row: Row, preview: Path | None) -> None:
+        """Tell all of them of a finished epoch, with the seconds since the one before, and its PNG if one was drawn."""
+        now = time.monotonic()
+        row = {**row, "epoch_seconds": now - self._last}
+        self._last = now
+        self._tell(lambda tracker: tracker.epoch(row, preview))
+
+    def close(self) -> None:
+        """No more epochs come."""
+        self._tell(lambda tracker: tracker.close())
+
+    def _tell(self, what: Callable[["Tracker"], None]) -> None:
+        for tracker in list(self._trackers):
+            try:
+                what(tracker)
+            except Exception as error:  # any kind: servers, disks and other people's code
+                self._trackers.remove(tracker)
+                why = _without_passwords(" ".join(str(error).split()))[:300]
+                logger.warning(
+                    "%s failed and gets no more epochs; training and history.csv go on (%s: %s)",
+                    type(tracker).__name__, type(error).__name__, why,
+                )  # fmt: skip
+
+
+def _without_passwords(text: str) -> str:
+    """An error may tell the address of a server, and an address may hold a user's name and password."""
+    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 class TensorBoardFile:
-    """Scalars of each epoch, and previews, in ``folder``.
+    """Scalars of each epoch, and previews, in ``folder``, written without the host's name, which torch's writer adds.
 
     A file is named after its first epoch. Training that goes on after a kill may repeat an epoch that was written:
     files from that epoch on are removed, and a start mark tells TensorBoard to forget later steps of the others.
@@ -34,7 +96,7 @@ class TensorBoardFile:
         self._folder = folder
         self._file: Path | None = None
 
-    def epoch(self, row: Mapping[str, float | int], preview: Path | None) -> None:
+    def epoch(self, row: Row, preview: Path | None) -> None:
         """Append the epoch's numbers; the file is opened by the first."""
         step = int(row["epoch"])
         if self._file is None:
@@ -69,15 +131,10 @@ class TensorBoardFile:
             self._writer_of(opened).write(event.SerializeToString())
 
 
-# A run in MLflow for each model: its settings and curves, no pictures, no paths, no patients.
-
-EXPERIMENT = "segpipe"
-LONGEST = 500  # characters of a value in MLflow's older stores
-UNTOLD = ("mlflow",)  # a tracking URI may hold a password
-
-
 class MLflowRun:
-    """Metrics of each epoch; ``output/mlflow-run.txt`` remembers the run, which a resumed training goes on with.
+    """A run for each model: its settings and the metrics of each epoch, no pictures, no paths, no patients.
+
+    ``output/mlflow-run.txt`` remembers the run, which a resumed training goes on with.
 
     Raises:
         ConfigError: MLflow is not installed, or the store cannot be reached.
@@ -89,7 +146,7 @@ class MLflowRun:
         self._client, self._experiment = _connect(stage.train.mlflow or "")
         self._run, self._written = "", set[int]()
 
-    def epoch(self, row: Mapping[str, float | int], preview: Path | None) -> None:
+    def epoch(self, row: Row, preview: Path | None) -> None:
         """Log an epoch's numbers, unless a training that was stopped did so already; pictures stay here."""
         del preview
         step = int(row["epoch"])
@@ -172,75 +229,4 @@ def _text(value: Any, as_json: Any) -> str:
     return (as_json if isinstance(as_json, str) else json.dumps(as_json))[:LONGEST]
 
 
-# Curves for people beside ``history.csv``: TensorBoard's files and MLflow's runs.
-#
-# None of them decides anything. One that cannot start is an error only if the config asks for it by name; one that
-# fails later is left out with a warning, and training goes on.
-
-Row = Mapping[str, float | int]
-
-
-class Tracker(Protocol):
-    """Something that a finished epoch is told to."""
-
-    def epoch(self, row: Row, preview: Path | None) -> None:
-        """A row of ``history.csv`` and perhaps more numbers, ``epoch`` among them, and a PNG if one was drawn."""
-
-    def close(self) -> None:
-        """No more epochs come."""
-
-
-class Trackers:
-    """Those that a training writes to, together."""
-
-    def __init__(self, trackers: Sequence[Tracker]) -> None:
-        self._trackers = list(trackers)
-        self._last = time.monotonic()
-
-    def epoch(self, row: Row, preview: Path | None) -> None:
-        """Tell all of them of a finished epoch, with the seconds since the one before."""
-        now = time.monotonic()
-        row = {**row, "epoch_seconds": now - self._last}
-        self._last = now
-        for tracker in list(self._trackers):
-            try:
-                tracker.epoch(row, preview)
-            except Exception as error:  # any kind: servers, disks and other people's code
-                self._give_up(tracker, error)
-
-    def close(self) -> None:
-        """No more epochs come."""
-        for tracker in list(self._trackers):
-            try:
-                tracker.close()
-            except Exception as error:
-                self._give_up(tracker, error)
-
-    def _give_up(self, tracker: Tracker, error: Exception) -> None:
-        self._trackers.remove(tracker)
-        logger.warning(
-            "%s failed and gets no more epochs; training and history.csv go on (%s: %s)",
-            type(tracker).__name__, type(error).__name__, _without_passwords(" ".join(str(error).split()))[:300],
-        )  # fmt: skip
-
-
-def _without_passwords(text: str) -> str:
-    """An error may tell the address of a server, and an address may hold a user's name and password."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
-
-
-def open_trackers(stage: TrainStage, model: str, output: Path) -> Trackers:
-    """What the config asks for and this installation has.
-
-    Raises:
-        ConfigError: MLflow is asked for and is not installed, or its store cannot be reached.
-    """
-    trackers: list[Tracker] = []
-    if stage.train.tensorboard:
-        try:
-            trackers.append(TensorBoardFile(output / "tensorboard"))
-        except ImportError:
-            logger.info("no curves for TensorBoard, which is not installed: pip install 'segpipe[tracking]'")
-    if stage.train.mlflow:
-        trackers.append(MLflowRun(stage, model, output))
-    return Trackers(trackers)
+Tracker = TensorBoardFile | MLflowRun

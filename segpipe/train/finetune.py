@@ -1,4 +1,4 @@
-"""Fine-tuning: initial weights from a given model, as far as they fit, and its encoder frozen at first."""
+"""Fine-tuning: training starts from the weights of a given model, as far as they fit, its encoder frozen at first."""
 
 import hashlib
 import re
@@ -17,7 +17,7 @@ from segpipe.models.card import ModelCard, contract_differences, read_card
 from segpipe.models.networks.registry import build_network
 from segpipe.models.weights import weights_hash
 
-# Which part of a network is its encoder, and how it is kept still.
+SHOWN = 5  # names in a message
 
 # Names of the parameters on the way down, the deepest level with them. MONAI nests UNet and AttentionUnet: a level is
 # (0: down, 1: what is deeper, 2: up), and what is neither 1 nor 2 is the way down or the deepest level.
@@ -34,100 +34,8 @@ ENCODERS = {
 }
 
 
-def encoder_parameters(network: nn.Module) -> list[nn.Parameter]:
-    """The parameters on the network's way down, the deepest level included.
-
-    A network may say so itself by a method ``encoder_parameters``; MONAI's are known by their names.
-    """
-    own = getattr(network, "encoder_parameters", None)
-    if own is not None:
-        return list(own())
-    pattern = ENCODERS.get(type(network).__name__)
-    if pattern is None:
-        raise ConfigError(
-            f"train.freeze_encoder_epochs: which part of {type(network).__name__} is its encoder is not known; set it "
-            "to 0, or choose another network."
-        )
-    return [parameter for name, parameter in network.named_parameters() if re.match(pattern, name)]
-
-
-def freeze_encoder(network: nn.Module, epoch: int, frozen_epochs: int) -> None:
-    """Keep the encoder still in the first ``frozen_epochs`` epochs; to be called after each ``network.train()``.
-
-    Frozen parameters get no gradient, so that no optimizer moves them, and running statistics stay as they are.
-    Which epoch it is decides, counted from 1, and nothing else: a resumed training does the same.
-    """
-    if frozen_epochs == 0:
-        return
-    encoder, frozen = encoder_parameters(network), epoch <= frozen_epochs
-    for parameter in encoder:
-        parameter.requires_grad_(not frozen)
-    for module in network.modules() if frozen else ():
-        weight = getattr(module, "weight", None)
-        if getattr(module, "running_mean", None) is not None and is_among(weight, encoder):
-            module.eval()
-
-
-def is_among(parameter: Tensor | None, parameters: Sequence[Tensor]) -> bool:
-    """Whether it is one of them, the very object."""
-    return any(parameter is other for other in parameters)
-
-
-# Which tensors of a network belong to its classes, and how channels of shared classes are taken over.
-
-
-def class_axes(card: ModelCard) -> dict[str, tuple[int, ...]]:
-    """The axes whose length depends on the number of classes, for each tensor that has such.
-
-    Found by building the network twice, without memory, for other numbers of classes.
-
-    Raises:
-        ConfigError: the network is unknown to this version.
-    """
-    with torch.device("meta"):
-        networks = [build_network(card.network, len(card.classes) + more, card.options) for more in (0, 1)]
-    shapes, larger = ({name: tensor.shape for name, tensor in net.state_dict().items()} for net in networks)
-    return {
-        name: tuple(axis for axis, length in enumerate(shape) if larger[name][axis] != length)
-        for name, shape in shapes.items()
-        if larger[name] != shape
-    }
-
-
-def is_separable(axes: dict[str, tuple[int, ...]]) -> bool:
-    """Whether each class has output channels of its own that no other class's weights touch.
-
-    Not so in MONAI's UNet with residual units, whose last convolution goes from all classes to all.
-    """
-    return bool(axes) and set(axes.values()) == {(0,)}
-
-
-def take_classes(given: Tensor, fresh: Tensor, old: Sequence[str], new: Sequence[str]) -> Tensor | None:
-    """``fresh`` with the channels of the classes that ``given`` knows; None where the shapes allow it not.
-
-    A class may own several neighbouring channels, as before a pixel shuffle: (classes * n, ...), class by class.
-
-    >>> take_classes(torch.arange(4), torch.zeros(4, dtype=int), ["heart", "lung"], ["lung", "rib"]).tolist()
-    [2, 3, 0, 0]
-    """
-    per_class = len(given) // len(old)
-    if given.shape[1:] != fresh.shape[1:] or len(fresh) != per_class * len(new) or len(given) != per_class * len(old):
-        return None
-    source = given.reshape(len(old), per_class, *given.shape[1:])
-    target = fresh.clone().reshape(len(new), per_class, *fresh.shape[1:])
-    for number, name in enumerate(new):
-        if name in old:
-            target[number] = source[old.index(name)]
-    return target.reshape(fresh.shape)
-
-
-# Where training starts: at the weights of a given model, as far as they fit.
-
-SHOWN = 5
-
-
 def init_hash(stage: TrainStage) -> str:
-    """What tells the weights of ``model.init`` from others, for a checkpoint's contract; empty without."""
+    """What tells the weights of ``model.init`` from others, for the training fingerprint; empty without."""
     folder = stage.model.init
     if folder is None:
         return ""
@@ -177,7 +85,6 @@ class _Result:
     classes: str = ""
     copied: list[str] = field(default_factory=list)
     mixed: list[str] = field(default_factory=list)  # the channels of some classes
-    anew: list[str] = field(default_factory=list)  # those of other classes
     missing: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     reshaped: list[str] = field(default_factory=list)
@@ -204,7 +111,7 @@ def _copy_what_fits(network: nn.Module, given: dict[str, Tensor], card: ModelCar
     result, old = _Result(), list(card.classes)
     axes = {} if old == classes else _axes(card)
     apart, shared = is_separable(axes), [name for name in classes if name in old]
-    state = network.state_dict()  # tensors that share the network's memory
+    state = network.state_dict()  # tensors that share the network's memory; those not filled stay at random
     for name, fresh in state.items():
         stored = given.get(name)
         if stored is None:
@@ -213,7 +120,7 @@ def _copy_what_fits(network: nn.Module, given: dict[str, Tensor], card: ModelCar
             taken = take_classes(stored, fresh, old, classes) if apart and shared else None
             if taken is not None:
                 fresh.copy_(taken)
-            (result.anew if taken is None else result.mixed).append(name)
+                result.mixed.append(name)
         elif stored.shape != fresh.shape or stored.is_floating_point() != fresh.is_floating_point():
             result.reshaped.append(f"{name} (here {tuple(fresh.shape)}, given {tuple(stored.shape)})")
         else:
@@ -257,3 +164,87 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
 def _some(names: Sequence[str]) -> str:
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def class_axes(card: ModelCard) -> dict[str, tuple[int, ...]]:
+    """The axes whose length depends on the number of classes, for each tensor that has such.
+
+    Found by building the network twice, without memory, for other numbers of classes.
+
+    Raises:
+        ConfigError: the network is unknown to this version.
+    """
+    with torch.device("meta"):
+        networks = [build_network(card.network, len(card.classes) + more, card.options) for more in (0, 1)]
+    shapes, larger = ({name: tensor.shape for name, tensor in net.state_dict().items()} for net in networks)
+    return {
+        name: tuple(axis for axis, length in enumerate(shape) if larger[name][axis] != length)
+        for name, shape in shapes.items()
+        if larger[name] != shape
+    }
+
+
+def is_separable(axes: dict[str, tuple[int, ...]]) -> bool:
+    """Whether each class has output channels of its own that no other class's weights touch.
+
+    Not so in MONAI's UNet with residual units, whose last convolution goes from all classes to all.
+    """
+    return bool(axes) and set(axes.values()) == {(0,)}
+
+
+def take_classes(given: Tensor, fresh: Tensor, old: Sequence[str], new: Sequence[str]) -> Tensor | None:
+    """``fresh`` with the channels of the classes that ``given`` knows; None where the shapes do not allow it.
+
+    A class may own several neighbouring channels, as before a pixel shuffle: (classes * n, ...), class by class.
+
+    >>> take_classes(torch.arange(4), torch.zeros(4, dtype=int), ["heart", "lung"], ["lung", "rib"]).tolist()
+    [2, 3, 0, 0]
+    """
+    per_class = len(given) // len(old)
+    if given.shape[1:] != fresh.shape[1:] or len(fresh) != per_class * len(new) or len(given) != per_class * len(old):
+        return None
+    source = given.reshape(len(old), per_class, *given.shape[1:])
+    target = fresh.clone().reshape(len(new), per_class, *fresh.shape[1:])
+    for number, name in enumerate(new):
+        if name in old:
+            target[number] = source[old.index(name)]
+    return target.reshape(fresh.shape)
+
+
+def encoder_parameters(network: nn.Module) -> list[nn.Parameter]:
+    """The parameters on the network's way down, the deepest level included.
+
+    A network may say so itself by a method ``encoder_parameters``; MONAI's are known by their names.
+    """
+    own = getattr(network, "encoder_parameters", None)
+    if own is not None:
+        return list(own())
+    pattern = ENCODERS.get(type(network).__name__)
+    if pattern is None:
+        raise ConfigError(
+            f"train.freeze_encoder_epochs: which part of {type(network).__name__} is its encoder is not known; set it "
+            "to 0, or choose another network."
+        )
+    return [parameter for name, parameter in network.named_parameters() if re.match(pattern, name)]
+
+
+def freeze_encoder(network: nn.Module, epoch: int, frozen_epochs: int) -> None:
+    """Keep the encoder still in the first ``frozen_epochs`` epochs; to be called after each ``network.train()``.
+
+    Frozen parameters get no gradient, so that no optimizer moves them, and running statistics stay as they are.
+    Which epoch it is decides, counted from 1, and nothing else: a resumed training does the same.
+    """
+    if frozen_epochs == 0:
+        return
+    encoder, frozen = encoder_parameters(network), epoch <= frozen_epochs
+    for parameter in encoder:
+        parameter.requires_grad_(not frozen)
+    for module in network.modules() if frozen else ():
+        weight = getattr(module, "weight", None)
+        if getattr(module, "running_mean", None) is not None and is_among(weight, encoder):
+            module.eval()
+
+
+def is_among(parameter: Tensor | None, parameters: Sequence[Tensor]) -> bool:
+    """Whether it is one of them, the very object."""
+    return any(parameter is other for other in parameters)

@@ -8,7 +8,7 @@ from segpipe.config.stages import stage_configs, stage_file, stage_text
 from segpipe.errors import ConfigError, InputError
 from segpipe.samples.shards import fingerprint
 from segpipe.train import lr_find
-from segpipe.train.lr_find import find_learning_rate, judge, range_test, write_picture
+from segpipe.train.lr_find import find_learning_rate, range_test, read_curve, write_picture
 from tests.unit.prepared import stage
 
 RATES = np.geomspace(1e-6, 1, 100)
@@ -22,7 +22,7 @@ def found(prepared, steps=12, highest=0.1, **changes):
 def test_it_finds_the_steepest_descent_and_the_lowest_loss_of_a_known_curve():
     decades = np.log10(RATES)
     losses = 1 - 0.5 / (1 + np.exp(-4 * (decades + 3))) + np.where(decades > -1, decades + 1, 0)
-    result = judge(RATES, losses, False)
+    result = read_curve(RATES, losses, False)
     assert result.steepest == pytest.approx(1e-3, rel=0.2)
     assert result.lowest == pytest.approx(0.05, rel=0.5)
     assert result.suggestion == result.lowest / 10
@@ -30,10 +30,10 @@ def test_it_finds_the_steepest_descent_and_the_lowest_loss_of_a_known_curve():
 
 def test_one_lucky_step_decides_nothing():
     losses = 1 - 0.5 / (1 + np.exp(-4 * (np.log10(RATES) + 3)))
-    plain = judge(RATES, losses, False)
+    plain = read_curve(RATES, losses, False)
     losses[5] = 0.6  # one easy batch, while nothing is learned
-    assert judge(RATES, losses, False).lowest == plain.lowest
-    assert judge(RATES, losses, False).steepest == pytest.approx(plain.steepest, rel=0.2)
+    assert read_curve(RATES, losses, False).lowest == plain.lowest
+    assert read_curve(RATES, losses, False).steepest == pytest.approx(plain.steepest, rel=0.2)
 
 
 def test_the_rates_rise_by_a_constant_factor_and_the_same_test_gives_the_same_losses(prepared):
@@ -66,7 +66,7 @@ def test_a_first_step_without_a_number_tells_the_rate_of_that_step(prepared, mon
 
 
 def test_the_picture_has_the_same_bytes_every_time(tmp_path):
-    result = judge(RATES, np.linspace(1, 0.5, 100), False)
+    result = read_curve(RATES, np.linspace(1, 0.5, 100), False)
     for name in ("a.png", "b.png"):
         write_picture(result, tmp_path / name, "fold0", 0.002)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
