@@ -9,14 +9,14 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 import torch
-from engine_variants import VARIANTS
 from harness import cpu_seconds
 
 from segpipe.demo.render import phantom_arrays
 from segpipe.models.device import choose_precision, fix_arithmetic, to_input
 from segpipe.models.networks.registry import build_network
-from segpipe.predict.engines.choose import ENGINES, parity
-from segpipe.predict.engines.torch_engine import Eager, Setting
+from segpipe.predict.engines import ENGINES, parity
+from segpipe.predict.pipeline import Cores
+from segpipe.predict.torch_engine import Eager
 
 NETWORKS = {
     "subpixel_unet": ("subpixel_unet", {}),
@@ -82,27 +82,26 @@ class Runner:
 def _serve(connection: Connection, task: Task) -> None:
     try:
         fix_arithmetic(task.threads)
-        setting = Setting(task.size, torch.device("cpu"), choose_precision(task.precision, torch.device("cpu")),
-                          task.threads)  # fmt: skip
+        cpu, cores = torch.device("cpu"), Cores(task.threads)
         inputs = _pictures(max(task.batches), task.size)
         torch.manual_seed(0)
         network = build_network(NETWORKS[task.network][0], CLASSES, NETWORKS[task.network][1]).eval()
         weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         started = time.perf_counter()
-        run = (ENGINES | VARIANTS)[task.engine](setting).prepare(network)
+        run = ENGINES[task.engine](task.size, cpu, choose_precision(task.precision, cpu), cores).prepare(network)
         run(inputs)
         seconds = time.perf_counter() - started
         megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         reference = build_network(NETWORKS[task.network][0], CLASSES, NETWORKS[task.network][1]).eval()
         reference.load_state_dict(weights)
-        exact = Setting(task.size, torch.device("cpu"), torch.float32, task.threads)
-        connection.send(Start(seconds, parity(inputs, run, Eager(exact).prepare(reference)), megabytes))
+        exact = Eager(task.size, cpu, torch.float32, cores).prepare(reference)
+        connection.send(Start(seconds, parity(inputs, run, exact), megabytes))
         while (batch := connection.recv()) is not None:
             repeats = max(task.batches) // batch
-            cpu, wall = cpu_seconds(), time.perf_counter()
+            before, wall = cpu_seconds(), time.perf_counter()
             for _ in range(repeats):
                 run(inputs[:batch])
-            spent = (time.perf_counter() - wall, cpu_seconds() - cpu)
+            spent = (time.perf_counter() - wall, cpu_seconds() - before)
             connection.send(tuple(1000 * seconds / (repeats * batch) for seconds in spent))
     except Exception:
         connection.send(traceback.format_exc())

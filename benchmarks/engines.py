@@ -14,11 +14,10 @@ import tempfile
 from statistics import median
 
 from engine_process import NETWORKS, Runner, Task
-from engine_variants import VARIANTS
 from harness import print_machine, print_table
 
 from segpipe.config.stages import NEEDED, not_installed
-from segpipe.predict.engines.choose import ENGINES
+from segpipe.predict.engines import ENGINES
 
 COLUMNS = [
     *("engine", "wall ms", "CPU ms", "wall, of torch's", "CPU, of torch's"),
@@ -69,7 +68,7 @@ def row(runner: Runner, base: Runner, batch: int) -> list[str]:
 def parse() -> argparse.Namespace:
     """The command's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [name for name in [*ENGINES, *VARIANTS] if not not_installed(name.split(",")[0])]
+    names = [name for name in ENGINES if not not_installed(name)]
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument(
         "--engines", nargs="+", choices=names, default=names, help="the first is what others are beside"

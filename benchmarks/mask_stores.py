@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -28,7 +29,7 @@ from segpipe.models.card import ModelCard
 from segpipe.models.networks.registry import build_network
 from segpipe.models.weights import save_model
 from segpipe.predict.ensemble import Ensemble
-from segpipe.predict.prefetch import ReadAhead
+from segpipe.predict.pipeline import read_ahead
 from segpipe.predict.writer import BATCHES_AHEAD, MaskWriter, Picture
 from segpipe.preprocess.geometry import plan_fit
 
@@ -100,10 +101,8 @@ def pictures(count: int) -> list[list[Picture]]:
 
 def pipeline(writer: MaskWriter, batches: list[list[Picture]]) -> None:
     """As a shard is predicted."""
-    with ReadAhead(iter(batches), BATCHES_AHEAD) as ahead, writer.behind() as behind:
-        for batch in ahead:
-            list(writer.predict(batch, behind))
-        list(writer.finish(behind))
+    with read_ahead(iter(batches), BATCHES_AHEAD) as ahead:
+        deque(writer.write(ahead), maxlen=0)
 
 
 def loop(writer: MaskWriter, batches: list[list[Picture]]) -> None:
@@ -118,8 +117,8 @@ def measure_pipeline(folder: Path, count: int, rounds: int) -> None:
     """Print wall and CPU time an image, with one and with two threads of the network."""
     model, batches, rows = make_model(folder / "model"), pictures(count), []
     for threads in (1, 2):
-        settings = Predict(engine="torch", threads=threads, batch_size=4)
-        ensemble = Ensemble({"model": model}, CLASSES, Preprocess(), Dicom(), settings)
+        settings = Predict(engine="torch", batch_size=4)
+        ensemble = Ensemble({"model": model}, CLASSES, Preprocess(), Dicom(), settings, threads)
         ensemble.load()
         ensemble.probabilities(np.stack([picture.pixels for picture in batches[0]]), ("model",))
         ways: dict[str, Callable[[MaskWriter, list[list[Picture]]], None]] = {"loop": loop, "pipeline": pipeline}

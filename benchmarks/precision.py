@@ -57,8 +57,8 @@ def test_pictures(arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray
 def predicted(model: Path, images: np.ndarray, engine: str, precision: str, threads: int) -> tuple[np.ndarray, float]:
     """Masks (n, classes, size, size) and milliseconds per image, without the first batch, which starts the engine."""
     card = read_card(model)
-    predict = Predict(engine=engine, precision=precision, threads=threads, device="cpu")
-    ensemble = Ensemble({"model": model}, card.classes, *pictures_wanted(card, model), predict)
+    predict = Predict(engine=engine, precision=precision, device="cpu")
+    ensemble = Ensemble({"model": model}, card.classes, *pictures_wanted(card, model)[:2], predict, threads)
     size, found = ensemble.batch_size, []
     started = time.perf_counter()
     for start in range(0, len(images), size):

@@ -110,11 +110,11 @@ def _folder(model: Path, arguments: argparse.Namespace) -> Callable[[Path, Path]
 
 def _verbs(model: Path, engine: str, arguments: argparse.Namespace) -> Callable[[Path, Path], Cost]:
     """What the workflow's two rules call for a shard; listing the files comes before, in Snakemake's process."""
-    predict = {"engine": engine, "threads": arguments.threads, "device": arguments.device}
+    predict = {"engine": engine, "device": arguments.device}
 
     def cost(work: Path, images: Path) -> Cost:
         config = archive_config(work, images, model, predict)
-        first, second = (run(command, work) for command in shard_commands(config, model).values())
+        first, second = (run(command, work) for command in shard_commands(config, model, arguments.threads).values())
         return first + second
 
     return cost

@@ -51,7 +51,7 @@ def archive_config(folder: Path, images: Path, model: Path, predict: dict[str, A
     return config
 
 
-def shard_commands(config: Config, model: Path) -> dict[str, list[object]]:
+def shard_commands(config: Config, model: Path, threads: int = 1) -> dict[str, list[object]]:
     """The commands of the rules preprocess and predict for the one shard."""
     results, found = config.folder, read_scan(config)
     shard = results / "shards" / "0000"
@@ -60,7 +60,7 @@ def shard_commands(config: Config, model: Path) -> dict[str, list[object]]:
     predict = [SEGPIPE, "predict-shard", "--config", stage["predict"], "--shard", shard, "--masks", results / "masks"]
     return {
         "preprocess": [*preprocess, "--table", results / found.table("0000")],
-        "predict-shard": [*predict, "--output", results / "predictions.parquet", model],
+        "predict-shard": [*predict, "--output", results / "predictions.parquet", "--threads", threads, model],
     }
 
 

@@ -35,17 +35,17 @@ from segpipe.samples.shards import read_table
 PARTS = {
     "hash the picture, look for its mask": ("segpipe.predict.shard:Predictor._recipe",),
     "read the picture from the store": ("segpipe.predict.shard:Predictor._picture",),
-    "wait for the reader": ("segpipe.predict.prefetch:ReadAhead.__next__",),
+    "wait for the reader": ("segpipe.predict.pipeline:_next",),
     "network": ("segpipe.predict.ensemble:Ensemble.probabilities",),
-    "restore the original size": ("segpipe.preprocess.monai_transforms:RestoreGeometryd.__call__",),
+    "restore the original size": ("segpipe.preprocess.geometry:restore",),
     "threshold and tidy": (
-        "segpipe.predict.postprocess:ProbabilityToMaskd.__call__",
-        "segpipe.predict.postprocess:CleanMaskd.__call__",
+        "segpipe.predict.postprocess:above_threshold",
+        "segpipe.predict.postprocess:tidied",
     ),
     "encode the PNG": ("segpipe.masks.encode:Layout.encode",),
     "write the file": ("segpipe.masks.store:MaskStore.save",),
     "write the journal": ("segpipe.masks.store:MaskStore.commit",),
-    "wait for the writers": ("segpipe.predict.prefetch:WriteBehind._result",),
+    "wait for the writers": ("segpipe.predict.pipeline:_result",),
 }
 DECODE = "decode and fit (segpipe preprocess)"
 MILLION = 1_000_000
@@ -84,7 +84,7 @@ class Clocks:
         setattr(owner, last, self.timed(part, getattr(owner, last)))
 
 
-def profile(config: Config, model: Path, images: int) -> list[tuple[str, float, float]]:
+def profile(config: Config, model: Path, images: int, threads: int) -> list[tuple[str, float, float]]:
     """Milliseconds per image of each part, by the clock and of CPU, the whole stage last."""
     clocks = Clocks()
     for part, places in PARTS.items():
@@ -92,9 +92,9 @@ def profile(config: Config, model: Path, images: int) -> list[tuple[str, float, 
             clocks.wrap(part, place)
     stage = stage_configs(config, [])["predict"]
     assert isinstance(stage, PredictStage)
-    results = config.folder
+    results, output = config.folder, config.folder / "predictions.parquet"
     wall, cpu = time.perf_counter(), time.process_time()
-    predict_shard(stage, results / "shards" / "0000", [model], None, results / "masks", results / "predictions.parquet")
+    predict_shard(stage, results / "shards" / "0000", [model], None, results / "masks", output, threads)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     parts = [(part, clocks.wall[part], clocks.cpu[part]) for part in PARTS]
     rest = cpu - sum(part[2] for part in parts)
@@ -142,10 +142,10 @@ def main() -> None:
         (folder / "model").mkdir()
         model = (arguments.model or phantom_model(folder / "model", epochs=12)).resolve()
         make_folder(folder / "images", arguments.images)
-        predict = {"engine": arguments.engine, "threads": arguments.threads, "device": arguments.device}
+        predict = {"engine": arguments.engine, "device": arguments.device}
         config = archive_config(folder, folder / "images", model, predict)
         run(shard_commands(config, model)["preprocess"], folder)
-        decode, parts = decoding(config), profile(config, model, arguments.images)
+        decode, parts = decoding(config), profile(config, model, arguments.images, arguments.threads)
     print(f"{arguments.images} images, engine {arguments.engine}, {arguments.threads} threads\n")
     rows = [[name, f"{wall:.2f}", f"{cpu:.2f}"] for name, wall, cpu in (decode, *parts)]
     print_table(("part", "wall ms per image", "CPU ms per image, of its thread"), rows)

@@ -13,7 +13,8 @@ from segpipe.config import Predict
 from segpipe.models.card import read_card
 from segpipe.models.device import fix_arithmetic
 from segpipe.models.weights import load_model
-from segpipe.predict.engines.choose import choose_engine
+from segpipe.predict.engines import choose_engine
+from segpipe.predict.pipeline import Cores
 
 
 def main() -> None:
@@ -29,8 +30,8 @@ def main() -> None:
     fix_arithmetic(arguments.threads)
     device, size = torch.device(arguments.device), read_card(arguments.model).preprocess["size"]
     count = arguments.batch_size or (64 if device.type == "cuda" else 4)
-    wanted = Predict(engine=arguments.engine, threads=arguments.threads, device=arguments.device)
-    network = choose_engine(wanted, size, device).prepare(load_model(arguments.model))
+    wanted = Predict(engine=arguments.engine, device=arguments.device)
+    network = choose_engine(wanted, size, device, Cores(arguments.threads)).prepare(load_model(arguments.model))
     pictures = torch.rand(count, 1, size, size, generator=torch.Generator().manual_seed(0)).to(device)
     images, spent = 0, 0.0
     with torch.no_grad():

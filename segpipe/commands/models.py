@@ -1,5 +1,6 @@
 """Verbs about models: applying them to files, exporting them."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -48,9 +49,9 @@ def predict(
         int | None, typer.Option(min=1, help="images at a time [default: what fits into a GPU; 4 on a CPU]")
     ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the engine")] = 2,
-    readers: Annotated[int, typer.Option(min=1, help="processes that read ahead")] = 1,
-    writers: Annotated[int, typer.Option(min=1, help="threads that write masks")] = 2,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="cores to use; the masks are the same for any number [default: all]")
+    ] = None,
     links: Annotated[
         Literal["inside", "follow"], typer.Option(help="symbolic links: inside the folder only, or anywhere")
     ] = "inside",
@@ -63,9 +64,9 @@ def predict(
 
     set_up_logging(log)
     take_gpus(device)  # before torch is imported
-    from segpipe.predict.folder import Wish, judge, predict_folder, settings
+    from segpipe.predict.folder import outcome, predict_folder, predict_options
 
-    wanted = settings(
+    wanted = predict_options(
         engine=engine,
         precision=precision,
         batch_size=batch_size or "auto",
@@ -78,11 +79,10 @@ def predict(
         smallest_island=smallest_island,
         fill_holes=fill_holes,
         device=device,
-        threads=threads,
-        writers=writers,
     )
-    table = predict_folder(Wish(images, model, output, wanted, links, seconds_per_image, readers))
-    typer.echo(judge(table, tolerate, output))
+    cores = threads or len(os.sched_getaffinity(0))
+    table = predict_folder(images, model, output, wanted, links, seconds_per_image, cores)
+    typer.echo(outcome(table, tolerate, output))
 
 
 @app.command(rich_help_panel="For people")

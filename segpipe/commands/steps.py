@@ -123,6 +123,7 @@ def predict_shard(
     output: Output,
     models: Annotated[list[Path], typer.Argument(help="folders of trained models")],
     dataset: Annotated[Path | None, typer.Option(help="dataset.parquet, for out-of-fold prediction")] = None,
+    threads: Threads = 1,
     log: Log = None,
 ) -> None:
     """Predict a shard's masks at their original size; masks that are still right are kept."""
@@ -134,7 +135,7 @@ def predict_shard(
     take_gpus(stage.predict.device)  # before torch is imported
     from segpipe.predict.shard import predict_shard as predict
 
-    predict(stage, shard, models, dataset, masks, output)
+    predict(stage, shard, models, dataset, masks, output, threads)
 
 
 @app.command(rich_help_panel="Steps of the workflow")

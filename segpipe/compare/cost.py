@@ -14,8 +14,10 @@ from segpipe.config.variants import model_name
 from segpipe.log import logger
 from segpipe.models.device import choose_device, fix_arithmetic, to_input
 from segpipe.models.weights import load_model
-from segpipe.predict.engines.choose import ON_A_CPU, choose_engine
+from segpipe.predict.engines import ON_A_CPU, choose_engine
+from segpipe.predict.pipeline import Cores
 
+THREADS = 1  # that time a forward pass
 RUNS, SECONDS = 5, 2.0  # forward passes that are timed; fewer once they took this long
 
 
@@ -32,11 +34,11 @@ def measure(folder: Path, size: int, predict: Predict) -> Cost:
     """Load a model and time it on random pictures of its size, with the engine that predicts: the median of a few
     forward passes.
     """
-    fix_arithmetic(predict.threads)
+    fix_arithmetic(THREADS)
     device = choose_device(predict.device)
     network = load_model(folder)
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    run = choose_engine(predict, size, device).prepare(network)
+    run = choose_engine(predict, size, device, Cores(THREADS)).prepare(network)
     batch_size = ON_A_CPU if predict.batch_size == "auto" else predict.batch_size  # the same for all variants
     images = to_input(torch.rand(batch_size, 1, size, size, device=device))
     seconds: list[float] = []
@@ -78,7 +80,7 @@ def times_table(stage: CompareStage, results: Path, costs: Sequence[Cost]) -> pd
                 "train_peak_mb": None if measured is None else round(measured["max_rss"].max()),
                 "predict_ms_per_image": round(cost.milliseconds, 1),
                 "device": cost.device,
-                "threads": stage.predict.threads,
+                "threads": THREADS,
             }
         )
     return pd.DataFrame(rows)

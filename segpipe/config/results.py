@@ -112,10 +112,6 @@ class Predict(Section):
     )
     fill_holes: bool = Field(False, description="fill holes in each class's mask")
     device: Literal["auto", "cpu", "cuda"] = Field("auto")
-    threads: int = Field(2, ge=1, description="CPU threads of the engine")
-    writers: int = Field(
-        2, ge=1, description="threads that bring masks to the original size and write them; do not change the result"
-    )
 
 
 Tolerance = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -85,11 +85,12 @@ class DatasetStage(Section):
 
 
 class TrainStage(Section):
-    """One model; ``preprocess`` and ``dicom`` are the contract that the model records."""
+    """One model; ``preprocess``, ``dicom`` and ``raster`` are what it records of how its pictures were read."""
 
     seed: int
     classes: dict[str, ClassValues]
     dicom: Dicom
+    raster: Raster = Raster()
     preprocess: Preprocess
     model: Model
     train: Train
@@ -218,7 +219,9 @@ def _of_trials(config: Config) -> dict[str, Section]:
     contract = {"classes": config.class_values, "dicom": config.dicom, "preprocess": config.preprocess}
     # The number of seeds is no part of a model: with one more, those that are there stay as they are.
     one_seed = config.train.model_copy(update={"repeats": 1})
-    found: dict[str, Section] = {"train": TrainStage(seed=config.seed, **contract, model=config.model, train=one_seed)}
+    found: dict[str, Section] = {
+        "train": TrainStage(seed=config.seed, **contract, raster=config.raster, model=config.model, train=one_seed)
+    }
     for trial in trials(config):
         found[f"{trial}predict"] = PredictStage(
             **contract,
@@ -229,7 +232,7 @@ def _of_trials(config: Config) -> dict[str, Section]:
         )
     compared = variants(config)
     for variant in compared:
-        stage = TrainStage(seed=config.seed, **contract, model=variant.model, train=variant.train)
+        stage = TrainStage(seed=config.seed, **contract, raster=config.raster, model=variant.model, train=variant.train)
         found[f"{variant.folder}train"] = stage
     return found | ({"compare": _comparison(config, compared)} if config.compare else {})
 

@@ -82,13 +82,14 @@ def inference(card: ModelCard) -> dict[str, Any]:
             "weights": "@weights",
             "device": "@device",
         },
-        "predict": {"_target_": "segpipe.config.Predict", "threshold": 0.5, "batch_size": 4, "threads": 2},
+        "predict": {"_target_": "segpipe.config.Predict", "threshold": 0.5, "batch_size": 4},
         "preprocessing": {
             "_target_": "segpipe.preprocess.transforms.preprocessing",
             "classes": {},
             "missing": "quarantine",
             "preprocess": {"_target_": "segpipe.config.Preprocess", **card.preprocess},
             "dicom": {"_target_": "segpipe.config.Dicom", **card.dicom},
+            "raster": {"_target_": "segpipe.config.Raster", **card.raster},
         },
         "dataset": {
             "_target_": "Dataset",

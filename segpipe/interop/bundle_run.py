@@ -1,5 +1,6 @@
 """What a bundle's ``inference.json`` names beside MONAI's own parts; signatures here are a promise to old bundles."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from segpipe.log import logger, plain, set_up_logging, track
 from segpipe.masks.encode import Layout, mask_form
 from segpipe.models.device import fix_arithmetic
 from segpipe.models.weights import load_weights
-from segpipe.predict.engines.choose import ON_A_CPU
-from segpipe.predict.engines.torch_engine import Eager, Setting
+from segpipe.predict.engines import ON_A_CPU
 from segpipe.predict.ensemble import mean_probability
 from segpipe.predict.files import find_images
+from segpipe.predict.pipeline import Cores
+from segpipe.predict.torch_engine import Eager
 from segpipe.preprocess.read import reason
 
 
@@ -68,7 +70,8 @@ class Evaluator:
     ) -> None:
         self.dataset, self.postprocessing = dataset, postprocessing
         self.predict, self.classes, self.device, self.output = predict, classes, device, Path(output)
-        self._run = Eager(Setting(0, device, torch.float32, predict.threads, inferer)).prepare(network)
+        self._cores = Cores(len(os.sched_getaffinity(0)))
+        self._run = Eager(0, device, torch.float32, self._cores, inferer).prepare(network)
         self._batch_size = ON_A_CPU if predict.batch_size == "auto" else predict.batch_size
         self.form = mask_form(predict.form, classes, have_label_values(classes))
 
@@ -82,7 +85,7 @@ class Evaluator:
             set_up_logging(None)
         if not len(self.dataset):
             raise InputError("There is no image to predict: name a folder, --dataset_dir FOLDER.")
-        fix_arithmetic(self.predict.threads)
+        fix_arithmetic(self._cores.number)
         self.output.mkdir(parents=True, exist_ok=True)
         rows = list(track(self._rows(), len(self.dataset), "predict"))
         write_csv(pd.DataFrame(rows), self.output / "predictions.csv")

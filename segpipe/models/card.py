@@ -1,13 +1,13 @@
 """What a model needs to be applied; read without torch, so that a wrong model is found before anything runs."""
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from segpipe import __version__
-from segpipe.config import ClassValues, Config, Dicom, Preprocess
+from segpipe.config import ClassValues, Config, Dicom, Preprocess, Raster
 from segpipe.errors import ConfigError, InputError
 from segpipe.files.json_file import read_json
 from segpipe.models.networks.registry import check_options
@@ -21,7 +21,7 @@ GREYS = ("voi", "window")  # of the DICOM policy; the rest chooses pictures and 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model needs to be applied: the contract. ``provenance`` is for people."""
+    """What a model needs to be applied; ``provenance`` is for people. Cards of older models have no ``raster``."""
 
     network: str
     options: dict[str, Any]
@@ -29,6 +29,7 @@ class ModelCard:
     preprocess: dict[str, Any]
     dicom: dict[str, Any]
     provenance: dict[str, Any]
+    raster: dict[str, Any] = field(default_factory=dict)
 
 
 def read_card(folder: Path) -> ModelCard:
@@ -44,9 +45,10 @@ def read_card(folder: Path) -> ModelCard:
         "as results/<name>/models/fold0.",
         damaged="{path} is not a segpipe model: no JSON ({reason}). Copy the folder again.",
     )
-    wanted = [field.name for field in fields(ModelCard)]
     found = list(values) if isinstance(values, dict) else []
-    missing, unknown = [name for name in wanted if name not in found], sorted(set(found) - set(wanted))
+    needed = [each.name for each in fields(ModelCard) if each.default_factory is MISSING]
+    missing = [name for name in needed if name not in found]
+    unknown = sorted(set(found) - {each.name for each in fields(ModelCard)})
     if missing or unknown:
         lacks = f"lacks {', '.join(missing)}" if missing else f"has keys unknown here: {', '.join(unknown)}"
         raise InputError(
@@ -56,14 +58,18 @@ def read_card(folder: Path) -> ModelCard:
     return ModelCard(**values)
 
 
-def pictures_wanted(card: ModelCard, folder: Path) -> tuple[Preprocess, Dicom]:
-    """How pictures are prepared for the model.
+def pictures_wanted(card: ModelCard, folder: Path) -> tuple[Preprocess, Dicom, Raster]:
+    """How pictures are read and prepared for the model.
 
     Raises:
         InputError: another version of segpipe wrote settings that this one does not know.
     """
     try:
-        return Preprocess.model_validate(card.preprocess), Dicom.model_validate(card.dicom)
+        return (
+            Preprocess.model_validate(card.preprocess),
+            Dicom.model_validate(card.dicom),
+            Raster.model_validate(card.raster),
+        )
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(

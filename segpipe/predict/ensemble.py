@@ -1,8 +1,11 @@
-"""Pictures through one or several models, whose mean probability decides."""
+"""Pictures through one or several models, whose mean probability decides: which models are meant, and what they give.
+
+Before an :class:`Ensemble` are pictures as the store holds them, behind it probabilities in the network's square. What
+computes the networks is an engine's business (:mod:`segpipe.predict.engines`).
+"""
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,11 +21,10 @@ from segpipe.log import logger
 from segpipe.models.card import check_contract, pictures_seen, read_card
 from segpipe.models.device import choose_device, fix_arithmetic, to_input
 from segpipe.models.weights import load_model, versions, weights_hash
-from segpipe.predict.engines.choose import check_parity, choose_batch_size, choose_engine, parity
-from segpipe.predict.engines.torch_engine import Eager, Logits
+from segpipe.predict.engines import check_parity, choose_batch_size, choose_engine, parity
+from segpipe.predict.pipeline import Cores
+from segpipe.predict.torch_engine import Eager, Logits
 from segpipe.score.calibration import disagreement
-
-# Which models are meant, and what they are called in tables.
 
 CARD = "model.json"
 
@@ -65,22 +67,17 @@ def find_models(place: Path) -> list[Path]:
     )
 
 
-# Pictures through one or several models, whose mean probability decides.
-#
-# Before :class:`Ensemble` are pictures as the store holds them, behind it probabilities in the network's square. What
-# computes the networks is an engine's business (:mod:`segpipe.predict.engines`).
-
-
 class Ensemble:
     """Trained models by name, each loaded when it is first needed.
 
     ``disagreements`` has, for each picture of the last :meth:`probabilities` and class, how far the models' masks are
     from each other (:func:`segpipe.score.calibration.disagreement`).
 
-    Classes and pictures are those that ``wanted_by`` names, in a message to somebody whose models differ. ``engine``
-    says what computes, in words; ``parity`` has, for each model that an engine other than float32 PyTorch computed,
-    the largest difference of a probability from PyTorch's, on the first batch. ``decided`` is what ``engine: auto``
-    means on a CPU, where a run decided that before.
+    Classes and pictures are those that ``wanted_by`` names, in a message to somebody whose models differ. At most
+    ``threads`` threads compute at a time, those that hold ``cores``; their number changes no byte. ``engine`` says what
+    computes, in words; ``parity`` has, for each model that an engine other than float32 PyTorch computed, the largest
+    difference of a probability from PyTorch's, on the first batch. ``decided`` is what ``engine: auto`` means on a CPU,
+    where a run decided that before.
 
     Raises:
         ConfigError: a model wants other pictures or has other classes than those given; the engine cannot be used.
@@ -94,16 +91,18 @@ class Ensemble:
         preprocess: Preprocess,
         dicom: Dicom,
         predict: Predict,
+        threads: int = 1,
         wanted_by: str = "the config",
         decided: str = "",
     ) -> None:
-        fix_arithmetic(predict.threads)
+        fix_arithmetic(threads)
+        self.cores = Cores(threads)
         self.folders, self._predict, self._size = dict(folders), predict, preprocess.size
         for folder in folders.values():
             check_contract(read_card(folder), folder, classes, preprocess, dicom, wanted_by)
         self._mirror = mirror_order(list(classes)) if predict.mirror else None
         self._device = choose_device(predict.device)
-        self._engine = choose_engine(predict, preprocess.size, self._device, decided)
+        self._engine = choose_engine(predict, preprocess.size, self._device, self.cores, decided)
         self.engine = str(self._engine)
         self.parity: dict[str, float] = {}
         self.disagreements: list[list[float]] = []
@@ -118,10 +117,9 @@ class Ensemble:
             ConfigError: not even one fits.
         """
         wanted, cuda = self._predict.batch_size, self._device.type == "cuda"
-        precision = self._engine.setting.precision
         tried = self.folders.values() if cuda and wanted == "auto" else ()
-        trial = [self._eager(folder, precision) for folder in tried]
-        return choose_batch_size(wanted, trial, self._size, self._device)
+        networks = [self._eager(folder, self._engine.precision) for folder in tried]
+        return choose_batch_size(wanted, networks, self._size, self._device)
 
     def load(self) -> None:
         """Load all networks now, so that one that cannot be loaded is known before any work is done."""
@@ -145,8 +143,7 @@ class Ensemble:
     def recipe(self, names: Sequence[str]) -> list[Any]:
         """All of this that decides a probability; cuDNN's kernels are chosen by the size of a batch."""
         batch_size = self.batch_size if self._device.type == "cuda" else None
-        threads = self._predict.threads if self._engine.threads_decide else None
-        settings = [self.engine, threads, batch_size, self._predict.inferer, self._mirror, *versions()]
+        settings = [self.engine, batch_size, self._predict.inferer, self._mirror, *versions()]
         settings.append(self._device.type)
         return [*(self._hashes[name] for name in names), *settings]
 
@@ -171,8 +168,8 @@ class Ensemble:
         )  # fmt: skip
 
     def _eager(self, folder: Path, precision: torch.dtype) -> Logits:
-        setting = replace(self._engine.setting, precision=precision)
-        return Eager(setting).prepare(load_model(folder))
+        engine = Eager(self._size, self._device, precision, self.cores, self._engine.inferer)
+        return engine.prepare(load_model(folder))
 
 
 def mirror_order(classes: Sequence[str]) -> list[int]:
@@ -225,7 +222,12 @@ def _mean(found: Sequence[Tensor]) -> np.ndarray:
 
 
 def _disagreements(found: Sequence[Tensor], pictures: int, threshold: float) -> list[list[float]]:
-    """Of each picture and class, between the masks of the networks (:func:`segpipe.score.calibration.disagreement`)."""
+    """Of each picture and class, between the masks of the networks (:func:`segpipe.score.calibration.disagreement`).
+
+    NaN for a single network, whose masks need not be looked at.
+    """
+    if len(found) == 1:
+        return [[float("nan")] * found[0].shape[1] for _ in range(pictures)]
     masks = np.stack([(probability >= threshold).cpu().numpy() for probability in found])
     return [[disagreement(masks[:, n, index]) for index in range(masks.shape[2])] for n in range(pictures)]
 

@@ -1,17 +1,65 @@
-"""From a network's probabilities to masks at the original size, as MONAI transforms."""
+"""From a network's probabilities to masks at the original size.
+
+Plain functions, which need no MONAI; :func:`postprocessing` is the same as a MONAI pipeline. Probabilities, not labels,
+go back to the original geometry; there they are thresholded and tidied.
+"""
 
 from collections.abc import Hashable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from monai.inferers import Inferer, SimpleInferer, SlidingWindowInferer
-from monai.transforms import Compose, Transform
 
 from segpipe.config import Predict
-from segpipe.preprocess.monai_transforms import RestoreGeometryd
+from segpipe.preprocess.geometry import Geometry, at_original_size
 
-# Tidying a mask at the original resolution: small pieces away, holes filled.
+if TYPE_CHECKING:
+    from monai.inferers import Inferer
+    from monai.transforms import Compose
+
+WINDOW = 512
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Bool (classes, rows, columns), and how many pixels tidying changed, over all classes."""
+
+    mask: np.ndarray
+    removed_pixels: int
+    filled_pixels: int
+
+
+def masks_of(probability: np.ndarray, geometry: Geometry, predict: Predict, exclusive: bool) -> Masks:
+    """The masks of one picture, whose ``probability`` is float32 (classes, size, size) in the network's square.
+
+    ``exclusive`` leaves each pixel only its likeliest class, as a label image can hold no more.
+    """
+    mask = above_threshold(at_original_size(probability, geometry), predict.threshold, exclusive)
+    return tidied(mask, predict.smallest_island, predict.fill_holes, exclusive)
+
+
+def above_threshold(probability: np.ndarray, threshold: float, exclusive: bool) -> np.ndarray:
+    """The pixels of each class, bool of the same shape (classes, rows, columns)."""
+    mask: np.ndarray = probability >= threshold
+    if exclusive:
+        mask &= np.arange(len(probability))[:, np.newaxis, np.newaxis] == probability.argmax(axis=0)
+    return mask
+
+
+def tidied(mask: np.ndarray, smallest_island: float, fill: bool, exclusive: bool) -> Masks:
+    """Remove small pieces of each class of ``mask`` (classes, rows, columns), then fill its holes.
+
+    With ``exclusive`` a hole is filled only where no other class is.
+    """
+    kept = filled = mask
+    if smallest_island > 0:
+        kept = filled = np.stack([keep_large_pieces(channel, smallest_island) for channel in mask])
+    if fill:
+        free = np.logical_not(kept.any(axis=0)) if exclusive else None
+        filled = np.stack([fill_holes(channel, free) for channel in kept])
+    removed, added = np.count_nonzero(mask) - np.count_nonzero(kept), np.count_nonzero(filled & ~kept)
+    return Masks(filled, int(removed), int(added))
 
 
 def keep_large_pieces(mask: np.ndarray, smallest: float) -> np.ndarray:
@@ -45,64 +93,25 @@ def fill_holes(mask: np.ndarray, free: np.ndarray | None = None) -> np.ndarray:
     return filled
 
 
-# From a network's probabilities to masks at the original size, as MONAI transforms.
+def postprocessing(predict: Predict, exclusive: bool) -> "Compose":
+    """:func:`masks_of` as a MONAI pipeline, which a bundle names and other transforms can join.
 
-WINDOW = 512
-
-
-class ProbabilityToMaskd(Transform):
-    """Threshold ``probability`` (classes, rows, columns) into ``mask``, bool of the same shape.
-
-    ``exclusive`` leaves each pixel only its likeliest class, as a label image can hold no more.
+    From ``probability`` and ``geometry`` to ``mask``, ``removed_pixels`` and ``filled_pixels``.
     """
+    from monai.transforms import Compose
 
-    def __init__(self, threshold: float, exclusive: bool) -> None:
-        self.threshold, self.exclusive = threshold, exclusive
+    def mask(data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        made = masks_of(data["probability"], data["geometry"], predict, exclusive)
+        numbers = {"removed_pixels": made.removed_pixels, "filled_pixels": made.filled_pixels}
+        return dict(data) | {"mask": made.mask} | numbers
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        probability = np.asarray(data["probability"])
-        mask = probability >= self.threshold
-        if self.exclusive:
-            likeliest = np.arange(len(probability))[:, np.newaxis, np.newaxis] == probability.argmax(axis=0)
-            mask &= likeliest
-        return {**data, "mask": mask}
+    return Compose([mask])
 
 
-class CleanMaskd(Transform):
-    """Remove small pieces of each class of ``mask`` (classes, rows, columns), then fill its holes.
-
-    Leaves the numbers of pixels that changed, over all classes, as ``removed_pixels`` and ``filled_pixels``. With
-    ``exclusive`` a hole is filled only where no other class is.
-    """
-
-    def __init__(self, smallest_island: float, fill: bool, exclusive: bool) -> None:
-        self.smallest_island, self.fill, self.exclusive = smallest_island, fill, exclusive
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        before: np.ndarray = data["mask"]
-        kept, filled = before, before
-        if self.smallest_island > 0:
-            kept = filled = np.stack([keep_large_pieces(channel, self.smallest_island) for channel in before])
-        if self.fill:
-            free = np.logical_not(kept.any(axis=0)) if self.exclusive else None
-            filled = np.stack([fill_holes(channel, free) for channel in kept])
-        removed, added = np.count_nonzero(before) - np.count_nonzero(kept), np.count_nonzero(filled & ~kept)
-        return {**data, "mask": filled, "removed_pixels": int(removed), "filled_pixels": int(added)}
-
-
-def postprocessing(predict: Predict, exclusive: bool) -> Compose:
-    """Probabilities, not labels, go back to the original geometry; there they are thresholded and tidied."""
-    return Compose(
-        [
-            RestoreGeometryd(keys="probability"),
-            ProbabilityToMaskd(predict.threshold, exclusive),
-            CleanMaskd(predict.smallest_island, predict.fill_holes, exclusive),
-        ]
-    )
-
-
-def build_inferer(predict: Predict, size: int) -> Inferer:
+def build_inferer(predict: Predict, size: int) -> "Inferer":
     """MONAI's inferer: the whole picture at once, or a window that slides over it."""
+    from monai.inferers import SimpleInferer, SlidingWindowInferer
+
     if predict.inferer == "whole":
         return SimpleInferer()
     return SlidingWindowInferer(roi_size=(min(WINDOW, size),) * 2, sw_batch_size=1, overlap=0.25, mode="gaussian")

@@ -19,23 +19,29 @@ from segpipe.log import logger, track
 from segpipe.masks.encode import mask_form
 from segpipe.models.card import pictures_seen
 from segpipe.predict.ensemble import Ensemble, by_name
-from segpipe.predict.prefetch import ReadAhead
+from segpipe.predict.pipeline import read_ahead
 from segpipe.predict.writer import BATCHES_AHEAD, MaskWriter, Picture, fact_columns
 from segpipe.preprocess.geometry import Geometry
 from segpipe.preprocess.store import Store, open_store, write_table
 
 
 def predict_shard(
-    stage: PredictStage, shard: Path, models: Sequence[Path], dataset: Path | None, masks: Path, output: Path
+    stage: PredictStage,
+    shard: Path,
+    models: Sequence[Path],
+    dataset: Path | None,
+    masks: Path,
+    output: Path,
+    threads: int = 1,
 ) -> None:
     """Predict every usable image of a shard; ``output`` lists what was done.
 
     Masks go to the folder ``masks`` (:mod:`segpipe.masks.store`). With ``dataset`` the models come from this run and an
     image is predicted only by those that never saw its patient, their mean probability deciding. Without, all models
-    predict all images.
+    predict all images. ``threads`` is how many cores compute; the result is the same for any number.
     """
     store = open_store(shard)
-    predictor = Predictor(stage, store, by_name(models), masks)
+    predictor = Predictor(stage, store, by_name(models), masks, threads)
     wanted = ["labelled"] if stage.labelled_only else ["labelled", "unlabelled"]
     allowed = _models_by_image(store.table, wanted, dataset, shard.name, list(predictor.folders))
     seen = images_seen(store.table, predictor.folders, allowed, dataset)
@@ -59,12 +65,14 @@ class Predictor:
     store: Store
     folders: Mapping[str, Path]
     masks: Path
+    threads: int
 
     def __post_init__(self) -> None:
         stage = self.stage
         self._ensemble = Ensemble(
-            self.folders, stage.classes, stage.preprocess, stage.dicom, stage.predict, decided=stage.engine_on_cpu
-        )
+            self.folders, stage.classes, stage.preprocess, stage.dicom, stage.predict, self.threads,
+            decided=stage.engine_on_cpu,
+        )  # fmt: skip
         form = mask_form(stage.predict.form, stage.classes, stage.label_masks)
         self._writer = MaskWriter(self._ensemble, stage.predict, form, stage.classes, self.masks)
 
@@ -117,14 +125,8 @@ class Predictor:
         self, todo: Sequence[int], recipes: Mapping[int, str], allowed: Sequence[Sequence[str]], shard: str
     ) -> None:
         batches = self._batches(todo, recipes, allowed)
-        with ReadAhead(batches, BATCHES_AHEAD) as ahead, self._writer.behind() as behind:
-
-            def finished() -> Iterator[Picture]:
-                for batch in ahead:
-                    yield from self._writer.predict(batch, behind)
-                yield from self._writer.finish(behind)
-
-            deque(track(finished(), len(todo), f"predict {shard}"), maxlen=0)
+        with read_ahead(batches, BATCHES_AHEAD) as ahead, closing(self._writer.write(ahead)) as finished:
+            deque(track(finished, len(todo), f"predict {shard}"), maxlen=0)
 
     def _batches(
         self, todo: Sequence[int], recipes: Mapping[int, str], allowed: Sequence[Sequence[str]]

@@ -1,7 +1,4 @@
-"""The whole report in a few numbers: the content of summary.json.
-
-Each image counts alike for a mean, each pixel for what is pooled; docs/metrics.md says which to use.
-"""
+"""The whole report in a few numbers: the content of summary.json."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,9 +11,10 @@ from segpipe.score.columns import BACKGROUND, OF_COUNTS, measured_metrics
 from segpipe.score.intervals import LEVEL, MOST_DRAWS, bca_intervals, draws_for, ratio, sums_by_patient
 from segpipe.score.overlap import COUNTS, dice, iou
 
-STATUSES = ("scored", "unlabelled", "quarantined", "training")
-METHOD = "BCa bootstrap over patients"
-_WORST = 3  # images named
+# Scores over many images: how they are distributed, and how far their mean may be from the truth.
+#
+# Each image counts alike for a mean, each pixel for what is pooled; docs/metrics.md says which to use.
+
 _QUARTILES = {"q1": 0.25, "median": 0.5, "q3": 0.75}
 _WEIGHTS = {"iou": 1, "dice": 2}  # of tp, beside one of fp and of fn
 
@@ -96,6 +94,13 @@ def pooled(
 def _number(value: Any) -> float | None:
     """JSON has no NaN."""
     return None if np.isnan(value) else float(value)
+
+
+# The whole report in a few numbers: the content of summary.json.
+
+STATUSES = ("scored", "unlabelled", "quarantined", "training")
+METHOD = "BCa bootstrap over patients"
+_WORST = 3
 
 
 def summarise(table: pd.DataFrame, classes: Sequence[str], score: Score, seed: int = 0) -> dict[str, Any]:

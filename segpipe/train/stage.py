@@ -73,6 +73,7 @@ def write_outputs(
         classes=stage.classes,
         preprocess=stage.preprocess.model_dump(mode="json"),
         dicom=stage.dicom.model_dump(mode="json"),
+        raster=stage.raster.model_dump(mode="json"),
         provenance={
             "model": model,
             "device": device.type,

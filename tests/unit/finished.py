@@ -37,7 +37,7 @@ def values_of(folder: Path) -> dict:
         "preprocess": {"size": SIZE},
         "folds": {"k": 2, "val_fraction": 0.2},
         "model": {"network": "unet", "options": TINY},
-        "predict": {"threads": 1, "engine": "torch"},
+        "predict": {"engine": "torch"},
     }
 
 

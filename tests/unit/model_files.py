@@ -24,7 +24,9 @@ SMALL = {
 }
 
 
-def write_model(folder, seed=0, classes=("lung", "heart"), network="unet", options=None, preprocess=None, **facts):
+def write_model(
+    folder, seed=0, classes=("lung", "heart"), network="unet", options=None, preprocess=None, raster=None, **facts
+):
     """A model's folder; returns it."""
     options = SMALL.get(network, {}) if options is None else options
     torch.manual_seed(seed)
@@ -33,6 +35,7 @@ def write_model(folder, seed=0, classes=("lung", "heart"), network="unet", optio
     card = ModelCard(
         network, options, named, wanted.model_dump(mode="json"), Dicom().model_dump(mode="json"),
         {"model": folder.name, "seed": seed, "train_images": 5, "val_images": 2, "val_miou": 0.5, **facts},
+        raster or {},
     )  # fmt: skip
     weights = build_network(network, len(named), options).state_dict()
     save_model(folder, {name: tensor.clone() for name, tensor in weights.items()}, card)

@@ -27,7 +27,7 @@ TINY = {
     "folds": {"k": 2, "val_fraction": 0.2},
     "model": {"network": "unet", "options": {"channels": [4, 8, 16], "num_res_units": 0}},
     "train": {"epochs": 3, "batch_size": 4, "learning_rate": 0.01, "threads": 1, "preview_every": 3},
-    "predict": {"threads": 1},
+    "predict": {},
 }
 
 

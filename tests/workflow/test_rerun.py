@@ -51,7 +51,7 @@ def test_a_title_rewrites_the_report_and_nothing_else(finished):
 
 
 def test_a_threshold_predicts_again_and_trains_nothing(finished):
-    jobs = finished.jobs({**TINY, "predict": {"threads": 1, "threshold": 0.4}})
+    jobs = finished.jobs({**TINY, "predict": {"threshold": 0.4}})
     assert jobs == {"predict": 2, "score": 2, "report": 1, "check": 1}
 
 
@@ -65,7 +65,7 @@ def test_new_masks_are_scored_even_if_the_run_stopped_between(finished):
     config = {**TINY, "name": "threshold"}
     finished.snakemake(config, "--cores", "2")
     before = (finished.results(config) / "report.csv").read_text()
-    changed = {**config, "predict": {"threads": 1, "threshold": 0.3}}
+    changed = {**config, "predict": {"threshold": 0.3}}
     finished.snakemake(changed, "--cores", "2", "--until", "predict")
     assert finished.jobs(changed) == {"score": 2, "report": 1, "check": 1}
     finished.snakemake(changed, "--cores", "2")

@@ -27,7 +27,7 @@ def test_other_cores_shards_and_batches_give_the_same_bytes(finished: Run):
         **TINY,
         "name": "other",
         "data": {**TINY["data"], "shards": 1},
-        "predict": {"threads": 1, "batch_size": 1},
+        "predict": {"batch_size": 1},
         "train": {**TINY["train"], "workers": 1},
     }
     finished.snakemake(other, "--cores", "1")
@@ -68,7 +68,7 @@ def test_killing_training_and_starting_again_gives_the_same_bytes(finished: Run)
 
 def test_another_kind_of_store_gives_the_same_report_and_leaves_nothing_of_the_old(finished: Run):
     """In a copy of the finished run; then the table is damaged, and predicting again gives the same bytes."""
-    results, other = finished.results(TINY), {**TINY, "name": "rle", "predict": {"threads": 1, "masks": "rle"}}
+    results, other = finished.results(TINY), {**TINY, "name": "rle", "predict": {"masks": "rle"}}
     moved = finished.results(other)
     shutil.copytree(results, moved)
     finished.snakemake(other, "--cores", "2")

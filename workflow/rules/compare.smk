@@ -42,7 +42,7 @@ rule compare:
         f"{RESULTS}/benchmarks/compare.tsv"
     conda:
         "../envs/segpipe.yaml"
-    threads: CONFIG.predict.threads
+    threads: 1
     resources:
         gpu=gpus_wanted(CONFIG.predict.device),
         mem_mb=memory("compare"),

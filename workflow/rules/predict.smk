@@ -18,7 +18,7 @@ rule predict:
         f"{RESULTS}/benchmarks/{{trial}}predict/{{shard}}.tsv"
     conda:
         "../envs/segpipe.yaml"
-    threads: CONFIG.predict.threads
+    threads: 2
     resources:
         gpu=gpus_wanted(CONFIG.predict.device),
         mem_mb=memory("predict"),
@@ -35,7 +35,8 @@ rule predict:
         "Predicting shard {wildcards.trial}{wildcards.shard}"
     shell:
         "segpipe predict-shard --config {input.config:q} --shard {params.shard:q} --masks {params.masks:q}"
-        " --output {output:q} {params.dataset:q} --log {log:q} {params.models:q}"
+        " --output {output:q} {params.dataset:q} --threads {threads} --log {log:q}"
+        " {params.models:q}"
 
 
 rule score:

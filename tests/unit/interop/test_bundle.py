@@ -17,7 +17,7 @@ from segpipe.interop.graph import run_onnx
 from segpipe.masks.encode import Layout
 from segpipe.masks.store import MaskReader
 from segpipe.models.card import read_card
-from segpipe.predict.folder import Wish, predict_folder
+from segpipe.predict.folder import predict_folder
 from segpipe.predict.postprocess import postprocessing
 from segpipe.preprocess.transforms import preprocessing
 from tests.unit.model_files import write_model
@@ -75,7 +75,7 @@ def test_monai_runs_it_with_the_masks_of_the_engine_torch(exported, phantoms, tm
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         bundle.run(**configs(folder), bundle_root=str(folder), **places)
-    table = predict_folder(Wish([str(phantoms)], [model], tmp_path / "segpipe", Predict(engine="torch")))
+    table = predict_folder([str(phantoms)], [model], tmp_path / "segpipe", Predict(engine="torch"))
     assert (table["status"] == "predicted").sum() == 5
     assert masks(tmp_path / "monai") == masks(tmp_path / "segpipe")
     assert masks(tmp_path / "monai")
@@ -86,7 +86,7 @@ def test_monai_runs_it_with_the_masks_of_the_engine_torch(exported, phantoms, tm
 def test_segpipe_takes_the_bundle_for_the_model(exported, phantoms, tmp_path):
     model, folder = exported
     for name, place in (("model", model), ("bundle", folder)):
-        predict_folder(Wish([str(phantoms)], [place], tmp_path / name, Predict()))
+        predict_folder([str(phantoms)], [place], tmp_path / name, Predict())
     assert masks(tmp_path / "model") == masks(tmp_path / "bundle")
 
 
@@ -115,7 +115,7 @@ def test_the_weights_for_other_programs_are_tensors_only(exported):
 def test_onnxruntime_makes_the_same_masks_at_the_original_size(phantoms, tmp_path):
     model = write_model(tmp_path / "model")
     export_model(model, tmp_path / "out", ["onnx"])
-    predict_folder(Wish([str(phantoms)], [model], tmp_path / "masks", Predict(engine="torch")))
+    predict_folder([str(phantoms)], [model], tmp_path / "masks", Predict(engine="torch"))
     card, run = read_card(tmp_path / "out/models"), run_onnx(tmp_path / "out/models/model.onnx")
     prepare = preprocessing({}, "quarantine", Preprocess(**card.preprocess), Dicom(**card.dicom))
     finish = postprocessing(Predict(), exclusive=False)

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from segpipe.predict.prefetch import ReadAhead
+from segpipe.predict.pipeline import read_ahead
 
 
 def wait_until(true, seconds=20.0):
@@ -14,7 +14,7 @@ def wait_until(true, seconds=20.0):
 
 
 def test_items_come_in_order_and_then_it_ends():
-    with ReadAhead(iter(range(20)), room=3) as ahead:
+    with read_ahead(iter(range(20)), room=3) as ahead:
         assert list(ahead) == list(range(20))
         assert list(ahead) == []
 
@@ -28,7 +28,7 @@ def test_no_more_is_made_than_there_is_room_for(room):
             made.append(number)
             yield number
 
-    with ReadAhead(items(), room) as ahead:
+    with read_ahead(items(), room) as ahead:
         for taken in range(1, 6):
             next(ahead)
             wait_until(lambda taken=taken: len(made) == taken + room + 1)
@@ -41,7 +41,7 @@ def test_an_error_comes_at_its_place_with_its_own_traceback():
         yield 1
         raise ValueError("bad")
 
-    with ReadAhead(items(), room=5) as ahead:
+    with read_ahead(items(), room=5) as ahead:
         assert next(ahead) == 1
         with pytest.raises(ValueError, match="bad") as found:
             next(ahead)
@@ -51,13 +51,13 @@ def test_an_error_comes_at_its_place_with_its_own_traceback():
 
 
 def test_leaving_early_ends_the_thread():
-    with ReadAhead(iter(range(1000)), room=2) as ahead:
+    with read_ahead(iter(range(1000)), room=2) as ahead:
         next(ahead)
     assert not [thread for thread in threading.enumerate() if thread.name == "reads ahead"]
 
 
 def test_a_thread_that_died_without_a_word_is_noticed(monkeypatch):
-    monkeypatch.setattr("segpipe.predict.prefetch.SECONDS_TO_LOOK", 0.01)
-    monkeypatch.setattr(ReadAhead, "_fill", lambda self: None)
-    with ReadAhead(iter([1]), room=1) as ahead, pytest.raises(RuntimeError, match="ended without a word"):
+    monkeypatch.setattr("segpipe.predict.pipeline.SECONDS_TO_LOOK", 0.01)
+    monkeypatch.setattr("segpipe.predict.pipeline._fill", lambda *_: None)
+    with read_ahead(iter([1]), room=1) as ahead, pytest.raises(RuntimeError, match="ended without a word"):
         next(ahead)

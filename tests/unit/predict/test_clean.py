@@ -5,7 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from segpipe.predict.postprocess import CleanMaskd, fill_holes, keep_large_pieces
+from segpipe.config import Predict
+from segpipe.predict.postprocess import fill_holes, keep_large_pieces, masks_of, postprocessing, tidied
+from segpipe.preprocess.geometry import plan_fit
+from segpipe.preprocess.monai_transforms import RestoreGeometryd
 
 
 def mask(*rows):
@@ -78,14 +81,30 @@ DOT = mask(".....", ".....", "..#..", ".....", ".....")
     [(0, False, 0, 0, 17), (0.5, False, 1, 0, 16), (0, True, 0, 8, 25), (0.5, True, 1, 9, 25)],
 )
 def test_pieces_go_before_holes_are_filled_and_both_are_counted(smallest, fill, removed, filled, pixels):
-    data = CleanMaskd(smallest, fill, exclusive=False)({"mask": RING[np.newaxis]})
-    assert (data["removed_pixels"], data["filled_pixels"]) == (removed, filled)
-    assert np.count_nonzero(data["mask"]) == pixels
+    found = tidied(RING[np.newaxis], smallest, fill, exclusive=False)
+    assert (found.removed_pixels, found.filled_pixels) == (removed, filled)
+    assert np.count_nonzero(found.mask) == pixels
 
 
 def test_in_a_label_image_a_hole_is_filled_only_where_no_other_class_is():
     classes = np.stack([RING & ~DOT, DOT])
-    exclusive = CleanMaskd(0, True, exclusive=True)({"mask": classes})
-    assert exclusive["filled_pixels"] == 8
-    assert not exclusive["mask"].all(axis=0).any()
-    assert CleanMaskd(0, True, exclusive=False)({"mask": classes})["filled_pixels"] == 9
+    exclusive = tidied(classes, 0, True, exclusive=True)
+    assert exclusive.filled_pixels == 8
+    assert not exclusive.mask.all(axis=0).any()
+    assert tidied(classes, 0, True, exclusive=False).filled_pixels == 9
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_the_pipeline_of_monai_gives_the_same(exclusive):
+    probability = np.random.default_rng(0).random((2, 64, 64), np.float32)
+    geometry, predict = plan_fit((100, 70), 64, "letterbox"), Predict(smallest_island=0.1, fill_holes=True)
+    found = postprocessing(predict, exclusive)({"probability": probability, "geometry": geometry, "name": "x"})
+    wanted = masks_of(probability, geometry, predict, exclusive)
+    np.testing.assert_array_equal(found["mask"], wanted.mask)
+    assert (found["removed_pixels"], found["filled_pixels"]) == (wanted.removed_pixels, wanted.filled_pixels)
+    assert found["name"] == "x"
+    restored = RestoreGeometryd("probability")({"probability": probability, "geometry": geometry})["probability"]
+    whole = Predict()
+    assert wanted.removed_pixels > 0
+    above = masks_of(probability, geometry, whole, exclusive=False).mask
+    np.testing.assert_array_equal(above, restored >= whole.threshold)

@@ -13,9 +13,10 @@ from segpipe.config.load import parse_config
 from segpipe.config.stages import NEEDED, not_installed
 from segpipe.errors import ConfigError
 from segpipe.models.networks.registry import NETWORKS, build_network
-from segpipe.predict.engines.choose import ENGINES, check_parity, choose_engine, parity
-from segpipe.predict.engines.torch_engine import Eager, Setting
+from segpipe.predict.engines import ENGINES, check_parity, choose_engine, parity
 from segpipe.predict.ensemble import Ensemble, mean_probability
+from segpipe.predict.pipeline import Cores
+from segpipe.predict.torch_engine import Eager
 from tests.unit.model_files import SMALL, write_model
 
 # What torch.compile itself imports uses what torch has deprecated.
@@ -31,8 +32,12 @@ def name(request):
     return request.param
 
 
-def setting(threads=1, precision=torch.float32, **values):
-    return Setting(SIZE, CPU, precision, threads, **values)
+def setting(threads=1, precision=torch.float32):
+    return SIZE, CPU, precision, Cores(threads)
+
+
+def choose(predict, device=CPU, **values):
+    return choose_engine(predict, SIZE, device, Cores(1), **values)
 
 
 def network(kind="unet"):
@@ -44,13 +49,13 @@ def pictures(count):
     return np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE), np.uint8)
 
 
-def ensemble(folder, **values):
-    predict = Predict(**{"threads": 1, "batch_size": 4, "device": "cpu", **values})
-    return Ensemble({"one": folder}, {"lung": None, "heart": None}, Preprocess(size=SIZE), Dicom(), predict)
+def ensemble(folder, threads=1, **values):
+    predict = Predict(**{"batch_size": 4, "device": "cpu", **values})
+    return Ensemble({"one": folder}, {"lung": None, "heart": None}, Preprocess(size=SIZE), Dicom(), predict, threads)
 
 
 def test_a_picture_depends_neither_on_its_batch_nor_on_its_neighbours(name):
-    engine = ENGINES[name](setting(threads=2))
+    engine = ENGINES[name](*setting(threads=2))
     run, images = engine.prepare(network()), pictures(5)
 
     def found(rows):
@@ -63,12 +68,9 @@ def test_a_picture_depends_neither_on_its_batch_nor_on_its_neighbours(name):
                 assert np.array_equal(probability, whole[row]), (rows, row)
 
 
-@pytest.mark.parametrize("name", [name for name in ENGINES if not ENGINES[name].threads_decide])
-def test_where_the_engine_says_so_threads_change_nothing(name):
-    if not_installed(name):
-        pytest.skip(f"the engine {name} is not installed here")
+def test_threads_change_nothing(name):
     inputs = torch.from_numpy(pictures(5).astype(np.float32)[:, np.newaxis] / 255)
-    one, three = (ENGINES[name](setting(threads)).prepare(network("subpixel_unet"))(inputs) for threads in (1, 3))
+    one, three = (ENGINES[name](*setting(threads)).prepare(network("subpixel_unet"))(inputs) for threads in (1, 3))
     assert torch.equal(one, three)
 
 
@@ -78,7 +80,7 @@ def test_every_network_gives_the_probabilities_of_pytorch(name, kind):
     if not_installed(name):
         pytest.skip(f"the engine {name} is not installed here")
     inputs = torch.from_numpy(pictures(2).astype(np.float32)[:, np.newaxis] / 255)
-    run, reference = ENGINES[name](setting()).prepare(network(kind)), Eager(setting()).prepare(network(kind))
+    run, reference = ENGINES[name](*setting()).prepare(network(kind)), Eager(*setting()).prepare(network(kind))
     assert parity(inputs, run, reference) < 1e-5
 
 
@@ -92,7 +94,7 @@ def test_a_smaller_batch_is_not_compiled_for_anew():
     real = torch.compile
     try:
         torch.compile = lambda module, dynamic: real(module, dynamic=dynamic, backend=backend)
-        run = ENGINES["compile"](setting()).prepare(network())
+        run = ENGINES["compile"](*setting()).prepare(network())
     finally:
         torch.compile = real
     for count in (4, 4, 3, 1):
@@ -102,24 +104,24 @@ def test_a_smaller_batch_is_not_compiled_for_anew():
 
 def test_auto_is_by_what_is_installed_and_by_what_is_asked_of_it(monkeypatch):
     monkeypatch.setattr(installed, "find_spec", lambda package: True)
-    assert choose_engine(Predict(), SIZE, CPU).name == "openvino"
-    assert choose_engine(Predict(inferer="sliding_window"), SIZE, CPU).name == "torch"
-    assert choose_engine(Predict(precision="float16"), SIZE, CPU).name == "torch"
-    assert choose_engine(Predict(precision="float32"), SIZE, torch.device("cuda")).name == "torch"
+    assert choose(Predict()).name == "openvino"
+    assert choose(Predict(inferer="sliding_window")).name == "torch"
+    assert choose(Predict(precision="float16")).name == "torch"
+    assert choose(Predict(precision="float32"), torch.device("cuda")).name == "torch"
     monkeypatch.setattr(installed, "find_spec", lambda package: None)
-    assert choose_engine(Predict(), SIZE, CPU).name == "torch"
+    assert choose(Predict()).name == "torch"
 
 
 def test_auto_is_in_all_shards_what_the_scan_decided(monkeypatch):
     monkeypatch.setattr(installed, "find_spec", lambda package: True)
-    assert choose_engine(Predict(), SIZE, CPU, decided="torch").name == "torch"
-    assert choose_engine(Predict(inferer="sliding_window"), SIZE, CPU, decided="openvino").name == "torch"
+    assert choose(Predict(), decided="torch").name == "torch"
+    assert choose(Predict(inferer="sliding_window"), decided="openvino").name == "torch"
     monkeypatch.setattr(installed, "find_spec", lambda package: None)
     with pytest.raises(ConfigError, match=r"auto is openvino in this run.* here openvino is missing.*engine: torch"):
-        choose_engine(Predict(), SIZE, CPU, decided="openvino")
-    assert choose_engine(Predict(), SIZE, torch.device("cuda"), decided="openvino").name == "torch"
+        choose(Predict(), decided="openvino")
+    assert choose(Predict(), torch.device("cuda"), decided="openvino").name == "torch"
     windows = Predict(inferer="sliding_window")
-    assert choose_engine(windows, SIZE, CPU, decided="openvino").name == "torch", "in all shards, whatever is installed"
+    assert choose(windows, decided="openvino").name == "torch", "in all shards, whatever is installed"
 
 
 def test_an_engine_that_does_not_exist_is_a_config_error_that_names_the_others():
@@ -132,7 +134,7 @@ def test_an_engine_that_does_not_exist_is_a_config_error_that_names_the_others()
 def test_an_engine_that_is_not_installed_names_its_extra(name, monkeypatch):
     monkeypatch.setattr(installed, "find_spec", lambda package: None)
     with pytest.raises(ConfigError, match=rf"predict.engine: {name}, but .* missing: pip install 'segpipe\[{name}\]'"):
-        choose_engine(Predict(engine=name), SIZE, CPU)
+        choose(Predict(engine=name))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,7 @@ def test_an_engine_that_is_not_installed_names_its_extra(name, monkeypatch):
 def test_what_an_engine_cannot_do_is_said_with_a_way_out(values, device, message, monkeypatch):
     monkeypatch.setattr(installed, "find_spec", lambda package: True)
     with pytest.raises(ConfigError, match=message):
-        choose_engine(Predict(**values), SIZE, torch.device(device))
+        choose(Predict(**values), torch.device(device))
 
 
 def test_the_first_batch_is_compared_with_pytorch_and_the_difference_kept(name, tmp_path, caplog):
@@ -197,7 +199,7 @@ def test_an_engine_that_computes_something_else_is_refused_even_if_auto_chose_it
 
 def test_nan_is_no_parity():
     with pytest.raises(ConfigError, match="differ by up to nan"):
-        check_parity(float("nan"), Eager(setting()), "one")
+        check_parity(float("nan"), Eager(*setting()), "one")
 
 
 def test_bfloat16_is_another_recipe_and_within_its_own_bound(tmp_path):
@@ -208,11 +210,11 @@ def test_bfloat16_is_another_recipe_and_within_its_own_bound(tmp_path):
     assert half.recipe(["one"]) != ensemble(folder, engine="torch").recipe(["one"])
 
 
-def test_the_recipe_names_the_engine_and_threads_where_they_decide(name, tmp_path):
+def test_the_recipe_names_the_engine_and_no_number_of_threads(name, tmp_path):
     folder = write_model(tmp_path / "m")
     one, two = (ensemble(folder, engine=name, threads=threads) for threads in (1, 2))
     assert one.engine in one.recipe(["one"])
-    assert (one.recipe(["one"]) == two.recipe(["one"])) != ENGINES[name].threads_decide
+    assert one.recipe(["one"]) == two.recipe(["one"])
     assert one.recipe(["one"]) == ensemble(folder, engine=name, batch_size=2).recipe(["one"])
 
 
@@ -239,7 +241,7 @@ def test_a_network_that_an_engine_does_not_know_is_named_with_a_way_out():
     for name in NEEDED:
         if not not_installed(name):
             with pytest.raises(ConfigError, match=r"predict\.engine: torch"):
-                ENGINES[name](setting()).prepare(Odd())
+                ENGINES[name](*setting()).prepare(Odd())
 
 
 def test_openvino_leaves_the_log_of_the_process_alone():
@@ -248,7 +250,7 @@ def test_openvino_leaves_the_log_of_the_process_alone():
     root = logging.getLogger()
     before = root.level, root.handlers[:], root.filters[:]
     with pytest.raises(ConfigError):
-        ENGINES["openvino"](setting()).prepare(Odd())
+        ENGINES["openvino"](*setting()).prepare(Odd())
     assert (root.level, root.handlers, root.filters) == before
 
 
@@ -259,9 +261,9 @@ def test_openvino_never_loads_what_reports_to_its_maker(tmp_path):
 import socket, sys, torch
 def refuse(*_): raise SystemExit("a connection")
 socket.socket.connect = socket.getaddrinfo = refuse
-from segpipe.predict.engines.torch_engine import Setting
-from segpipe.predict.engines.openvino_engine import OpenVino
-run = OpenVino(Setting(32, torch.device("cpu"), torch.float32, 1)).prepare(torch.nn.Conv2d(1, 2, 3, padding=1))
+from segpipe.predict.openvino_engine import OpenVino
+from segpipe.predict.pipeline import Cores
+run = OpenVino(32, torch.device("cpu"), torch.float32, Cores(1)).prepare(torch.nn.Conv2d(1, 2, 3, padding=1))
 assert run(torch.zeros(3, 1, 32, 32)).shape == (3, 2, 32, 32)
 print(sorted(name for name, module in sys.modules.items() if name.startswith("openvino_telemetry") and module))
 """

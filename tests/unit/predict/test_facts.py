@@ -30,3 +30,8 @@ def test_models_disagree_by_picture_and_class_and_padding_pictures_are_left_out(
     other = one.clone()
     other[0, 0, 0, 1:] = 0.5
     assert _disagreements([one, other], 1, 0.5) == [[pytest.approx(1 - 2 * 2 / 6), 0]]
+
+
+def test_the_masks_of_a_single_model_are_not_looked_at(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda self: pytest.fail("copied"))
+    assert np.isnan(_disagreements([torch.zeros(3, 2, 4, 4)], 2, 0.5)).tolist() == [[True, True]] * 2

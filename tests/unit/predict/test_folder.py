@@ -4,10 +4,12 @@ import os
 import shutil
 from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pandas as pd
 import pytest
 
-from segpipe.config import Dicom, Predict, Preprocess
+from segpipe.config import Predict, Preprocess
 from segpipe.config.load import parse_config
 from segpipe.config.stages import stage_configs
 from segpipe.demo.files import make_phantoms
@@ -16,15 +18,13 @@ from segpipe.files.space import SPARE
 from segpipe.masks.store import MaskStore
 from segpipe.predict.ensemble import find_models
 from segpipe.predict.files import find_images
-from segpipe.predict.folder import Wish, Work, judge, predict_folder, reading_stage, settings
+from segpipe.predict.folder import FolderPredictor, outcome, predict_folder, predict_options
 from segpipe.predict.shard import predict_shard
-from segpipe.preprocess.read import image_reader
 from segpipe.preprocess.stage import preprocess_shard
-from segpipe.samples.sample import Sample
 from segpipe.samples.scan import scan
 from tests.unit.model_files import SIZE, write_model
 
-PREDICT = {"threads": 1, "batch_size": 2, "mirror": True, "smallest_island": 0.1, "fill_holes": True}
+PREDICT = {"batch_size": 2, "mirror": True, "smallest_island": 0.1, "fill_holes": True}
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,8 @@ def models(tmp_path_factory):
     return [write_model(folder / "a" / "fold0"), write_model(folder / "b" / "fold0", seed=1)]
 
 
-def wish(phantoms, models, output, **changes):
-    return Wish([str(phantoms / "images")], models, output, Predict(**PREDICT | changes))
+def predict(place, models, output, **changes):
+    return predict_folder([str(place)], models, output, Predict(**PREDICT | changes))
 
 
 def record_writing(monkeypatch):
@@ -66,7 +66,7 @@ def masks(folder):
 @pytest.fixture(scope="module")
 def predicted(phantoms, models, tmp_path_factory):
     output = tmp_path_factory.mktemp("predicted")
-    return output, predict_folder(wish(phantoms, models, output)).set_index("image_id")
+    return output, predict(phantoms / "images", models, output).set_index("image_id")
 
 
 def test_the_masks_are_those_of_the_workflow(phantoms, models, predicted, tmp_path):
@@ -107,8 +107,8 @@ def test_a_file_that_cannot_be_used_costs_its_row(predicted):
 def test_too_many_bad_files_end_with_an_error_that_counts_them(predicted):
     output, table = predicted
     with pytest.raises(QuarantineError, match=r"6 of 9 images have masks.*3 could not be read \(33.3%\)"):
-        judge(table, 0.1, output)
-    assert judge(table, 0.5, output).startswith("6 of 9 images have masks")
+        outcome(table, 0.1, output)
+    assert outcome(table, 0.5, output).startswith("6 of 9 images have masks")
 
 
 def test_stopped_and_called_again_it_reads_only_what_is_left(phantoms, models, predicted, tmp_path, monkeypatch):
@@ -122,10 +122,10 @@ def test_stopped_and_called_again_it_reads_only_what_is_left(phantoms, models, p
 
     monkeypatch.setattr(MaskStore, "commit", commit_two)
     with pytest.raises(KeyboardInterrupt):
-        predict_folder(wish(phantoms, models, tmp_path))
+        predict(phantoms / "images", models, tmp_path)
     monkeypatch.setattr(MaskStore, "commit", commit)
     again = record_writing(monkeypatch)
-    table = predict_folder(wish(phantoms, models, tmp_path)).set_index("image_id")
+    table = predict(phantoms / "images", models, tmp_path).set_index("image_id")
     assert len(again) == 4
     assert not set(again) & set(written)
     assert masks(tmp_path) == masks(predicted[0])
@@ -141,7 +141,7 @@ def test_a_changed_file_and_other_settings_are_predicted_anew(phantoms, models, 
 
     def run(**changes):
         asked.clear()
-        predict_folder(Wish([str(tmp_path / "in")], models, tmp_path / "in/masks", Predict(**PREDICT | changes)))
+        predict(tmp_path / "in", models, tmp_path / "in/masks", **changes)
         return list(asked)
 
     assert run() == ["syn0000_pa1", "syn0001_pa1"], "masks below the images are no images"
@@ -155,25 +155,24 @@ def test_a_file_that_changes_after_it_was_read_is_read_again_the_next_time(phant
     (tmp_path / "in").mkdir()
     file = tmp_path / "in/x.dcm"
     shutil.copy(phantoms / "images/syn0000_pa1.dcm", file)
-    write = Wish([str(tmp_path / "in")], models, tmp_path / "out", Predict(**PREDICT))
-    picture = Work._picture
+    picture = FolderPredictor._picture
 
     def change(self, *read):
         shutil.copy(phantoms / "images/syn0002_pa1.dcm", file)
         return picture(self, *read)
 
-    monkeypatch.setattr(Work, "_picture", change)
-    before = predict_folder(write)["masks_sha256"].tolist()
-    monkeypatch.setattr(Work, "_picture", picture)
-    assert predict_folder(write)["masks_sha256"].tolist() != before
+    monkeypatch.setattr(FolderPredictor, "_picture", change)
+    before = predict(tmp_path / "in", models, tmp_path / "out")["masks_sha256"].tolist()
+    monkeypatch.setattr(FolderPredictor, "_picture", picture)
+    assert predict(tmp_path / "in", models, tmp_path / "out")["masks_sha256"].tolist() != before
 
 
 def test_small_files_need_little_room_and_none_at_all_is_too_little(phantoms, models, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=SPARE + 10**6))
-    predict_folder(wish(phantoms, models, tmp_path / "out"))
+    predict(phantoms / "images", models, tmp_path / "out")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=SPARE))
     with pytest.raises(DiskFullError, match=r"masks of 9 files need about"):
-        predict_folder(wish(phantoms, models, tmp_path / "other"))
+        predict(phantoms / "images", models, tmp_path / "other")
 
 
 def one_file(folder, source):
@@ -188,7 +187,7 @@ def test_a_file_of_the_same_name_size_and_time_in_another_folder_is_another(phan
     asked = record_writing(monkeypatch)
     source = phantoms / "images/syn0000_pa1.dcm"
     for place in (one_file(tmp_path / "a", source), one_file(tmp_path / "b", source)):
-        predict_folder(Wish([place], models, tmp_path / "out", Predict(**PREDICT)))
+        predict(place, models, tmp_path / "out")
     assert asked == ["image", "image"]
 
 
@@ -197,7 +196,7 @@ def test_no_mask_of_an_earlier_call_passes_for_one_of_this(phantoms, models, tmp
     shutil.copy(phantoms / "images/syn0000_pa1.dcm", tmp_path / "in/x.dcm")
 
     def run(**changes):
-        table = predict_folder(Wish([str(tmp_path / "in")], models, tmp_path / "out", Predict(**PREDICT | changes)))
+        table = predict(tmp_path / "in", models, tmp_path / "out", **changes)
         return table["status"].tolist(), sorted(masks(tmp_path / "out"))
 
     both = ["x.heart.png", "x.lung.png"]
@@ -216,47 +215,66 @@ def test_files_that_are_not_its_own_are_not_written_over(phantoms, models, tmp_p
     (tmp_path / "out").mkdir()
     (tmp_path / "out/image.lung.png").write_bytes(b"drawn by a person")
     with pytest.raises(InputError, match=r"image\.lung\.png lies there and 1 of its files would be written over"):
-        predict_folder(Wish([place], models, tmp_path / "out", Predict(**PREDICT)))
+        predict(place, models, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["image.lung.png"]
     with pytest.raises(InputError, match=r"lies in --output .*, where masks are, not images"):
-        predict_folder(Wish([f"{place}/*.dcm"], models, tmp_path, Predict(**PREDICT)))
+        predict(f"{place}/*.dcm", models, tmp_path)
 
 
 def test_what_cannot_work_is_said_before_anything_is_read_or_written(phantoms, models, tmp_path):
     with pytest.raises(ConfigError, match=r"--threshold 2: input should be less than 1\."):
-        settings(threshold=2)
+        predict_options(threshold=2)
     broken = write_model(tmp_path / "broken")
     (broken / "model.safetensors").write_bytes((models[0] / "model.safetensors").read_bytes()[:1000])
     with pytest.raises(InputError, match="cannot be read"):
-        predict_folder(wish(phantoms, [models[0], broken], tmp_path / "out"))
+        predict(phantoms / "images", [models[0], broken], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_pictures_that_trained_a_model_and_masks_that_are_left_are_mentioned(phantoms, models, tmp_path, caplog):
+def test_pictures_that_trained_a_model_and_masks_that_are_left_are_mentioned(
+    phantoms, models, tmp_path, caplog, monkeypatch
+):
     caplog.set_level("INFO", logger="segpipe")
     image = phantoms / "images/syn0001_pa1.png"
-    first = Wish([str(phantoms / "images/syn0000_pa1.dcm")], models, tmp_path / "out", Predict(**PREDICT))
-    predict_folder(first)
-    hashes = []
-    config = reading_stage(image.parent, first, Preprocess(size=SIZE), Dicom())
-    reading = image_reader(config)(Sample("a", image.name))
-    hashes.append(reading.row["picture"])
+    predict(phantoms / "images/syn0000_pa1.dcm", models, tmp_path / "out")
+    hashes, picture = [], FolderPredictor._picture
+
+    def note(self, sample, reading):
+        hashes.append(reading.row["picture"])
+        return picture(self, sample, reading)
+
+    monkeypatch.setattr(FolderPredictor, "_picture", note)
+    predict(image, models, tmp_path / "other")
     seen = write_model(tmp_path / "fold0")
     (seen / "training.csv").write_text("\n".join(["picture", *hashes]) + "\n")
-    table = predict_folder(Wish([str(image)], [seen], tmp_path / "out", Predict(**PREDICT)))
+    table = predict(image, [seen], tmp_path / "out")
     assert table["seen"].tolist() == [True]
     assert "1 of these pictures trained the models" in caplog.text
     assert "also holds masks of 1 images" in caplog.text
     assert (tmp_path / "out/syn0000_pa1.lung.png").exists()
 
 
+def test_files_are_read_as_the_model_says(models, tmp_path):
+    pages = [np.random.default_rng(page).integers(0, 256, (90, 70), np.uint8) for page in range(3)]
+    (tmp_path / "in").mkdir()
+    cv2.imwritemulti(str(tmp_path / "in/x.tif"), pages)
+    cv2.imwrite(str(tmp_path / "second.png"), pages[1])
+    second = write_model(tmp_path / "second", raster={"page": 2})
+    assert predict(tmp_path / "in", [second], tmp_path / "out")["status"].tolist() == ["predicted"]
+    predict(tmp_path / "second.png", [second], tmp_path / "alone")
+    found, wanted = (sorted(masks(tmp_path / name).values()) for name in ("out", "alone"))
+    assert found == wanted
+    old = predict(tmp_path / "in", [models[0]], tmp_path / "old")
+    assert old["status"].tolist() == ["quarantined"], "a card without raster means the defaults"
+
+
 def test_models_that_do_not_belong_together_are_refused(phantoms, models, tmp_path):
     other = write_model(tmp_path / "other", classes=("heart", "lung"))
     with pytest.raises(ConfigError, match=r"needs\n  classes: heart, lung in this order \(.*fold0 says lung, heart\)"):
-        predict_folder(wish(phantoms, [models[0], other], tmp_path / "out"))
+        predict(phantoms / "images", [models[0], other], tmp_path / "out")
     stretched = write_model(tmp_path / "stretched", preprocess=Preprocess(size=SIZE, fit="stretch"))
     with pytest.raises(ConfigError, match=r"preprocess.fit: 'stretch' \(.*fold0 says 'letterbox'\)"):
-        predict_folder(wish(phantoms, [models[0], stretched], tmp_path / "out"))
+        predict(phantoms / "images", [models[0], stretched], tmp_path / "out")
 
 
 def test_a_model_is_a_folder_a_run_or_a_bundle(tmp_path):
@@ -296,11 +314,11 @@ def test_files_are_named_by_folder_file_or_pattern(tmp_path):
 
 
 def test_all_masks_go_into_one_table_and_back(phantoms, models, predicted, tmp_path):
-    table = predict_folder(wish(phantoms, models, tmp_path, masks="rle"))
+    table = predict(phantoms / "images", models, tmp_path, masks="rle")
     assert {path.name for path in tmp_path.iterdir()} == {"journal.csv", "predictions.csv", "masks.parquet"}
     left = ["masks_sha256"]  # hashes of run lengths
     pd.testing.assert_frame_equal(table.drop(columns=left), predicted[1].reset_index().drop(columns=left))
-    again = predict_folder(wish(phantoms, models, tmp_path))
+    again = predict(phantoms / "images", models, tmp_path)
     assert not (tmp_path / "masks.parquet").exists()
     assert masks(tmp_path) == masks(predicted[0])
     assert (tmp_path / "predictions.csv").read_bytes() == (predicted[0] / "predictions.csv").read_bytes()
@@ -310,5 +328,5 @@ def test_all_masks_go_into_one_table_and_back(phantoms, models, predicted, tmp_p
 def test_a_table_that_is_not_its_own_is_not_written_over(phantoms, models, tmp_path):
     (tmp_path / "masks.parquet").write_bytes(b"somebody's")
     with pytest.raises(InputError, match=r"masks\.parquet lies there"):
-        predict_folder(wish(phantoms, models, tmp_path, masks="rle"))
+        predict(phantoms / "images", models, tmp_path, masks="rle")
     assert (tmp_path / "masks.parquet").read_bytes() == b"somebody's"

@@ -36,12 +36,13 @@ def model(tmp_path_factory):
     return write_model(folder, classes=wanted.classes, preprocess=wanted.preprocess)
 
 
-def predict(prepared, model, output, **changes):
-    settings = {"threads": 1, "engine": "torch", "batch_size": 2, **changes}
+def predict(prepared, model, output, threads=1, **changes):
+    settings = {"engine": "torch", "batch_size": 2, **changes}
     wanted = stage("predict").model_copy(update={"predict": Predict(**settings)})
     predict_shard(
-        wanted, prepared / "shards/0000", [model], None, output / "masks/0000", output / "predictions/0000.parquet"
-    )
+        wanted, prepared / "shards/0000", [model], None, output / "masks/0000", output / "predictions/0000.parquet",
+        threads,
+    )  # fmt: skip
     return pd.read_parquet(output / "predictions/0000.parquet")
 
 
@@ -51,9 +52,11 @@ def contents(output):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_number_of_writers_and_the_batch_change_no_byte(prepared, model, tmp_path, kind):
-    predict(prepared, model, tmp_path / "one", masks=kind, writers=1)
-    predict(prepared, model, tmp_path / "many", masks=kind, writers=5, batch_size=5)
+def test_the_number_of_threads_and_the_batch_change_no_byte(prepared, model, tmp_path, kind):
+    predict(prepared, model, tmp_path / "one", masks=kind)
+    predict(prepared, model, tmp_path / "two", threads=2, masks=kind)
+    predict(prepared, model, tmp_path / "many", threads=5, masks=kind, batch_size=5)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
     assert contents(tmp_path / "one") == contents(tmp_path / "many")
 
 
@@ -103,7 +106,7 @@ def test_a_writer_that_fails_names_the_image(prepared, model, tmp_path, monkeypa
     monkeypatch.setattr(shard_module.Predictor, "_path", lambda self, index: f"images/{self._id(index)}.png")
     monkeypatch.setattr(Layout, "encode", fail_on_i04)
     with pytest.raises(ZeroDivisionError) as found:
-        predict(prepared, model, tmp_path, writers=1)
+        predict(prepared, model, tmp_path)
     text = "".join(traceback.format_exception(found.value))
     assert "while the masks of images/i04.png were made and written" in text
     assert "in fail_on_i04" in text
@@ -181,7 +184,7 @@ def test_few_pictures_are_in_flight_however_slow_the_writers_are(prepared, model
     monkeypatch.setattr(shard_module.Predictor, "_picture", count_made)
     monkeypatch.setattr(MaskStore, "commit", count_written)
     monkeypatch.setattr(shard_module, "BATCHES_AHEAD", 1)
-    predict(prepared, model, tmp_path, batch_size=1, writers=1)
+    predict(prepared, model, tmp_path, batch_size=1)
     assert made == written == [6]
     room = 1 + 2 * 1
     assert most[0] <= room + 1 + 1 + 1, "in the writers, in the network, waiting, and being read"

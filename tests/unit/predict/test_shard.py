@@ -26,7 +26,7 @@ def models(prepared, tmp_path_factory):
 
 
 def predict(prepared, models, output, dataset=True, label_masks=False, **changes):
-    wanted = stage("predict").model_copy(update={"predict": Predict(threads=1, **changes), "label_masks": label_masks})
+    wanted = stage("predict").model_copy(update={"predict": Predict(**changes), "label_masks": label_masks})
     table = prepared / "dataset.parquet" if dataset else None
     predict_shard(wanted, prepared / "shards/0000", models, table, output / "masks", output / "index.parquet")
     return pd.read_parquet(output / "index.parquet").set_index("image_id")

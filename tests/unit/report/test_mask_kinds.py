@@ -38,7 +38,7 @@ def run(data, results, **predict):
             },
             "preprocess": {"size": SIZE},
             "model": {"weights": [str(model)]},
-            "predict": {"threads": 1, "engine": "torch", **predict},
+            "predict": {"engine": "torch", **predict},
         }
     )
     found = scan(config)

@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 
-from segpipe.score.overlap import dice, iou, miou, miou_foreground, precision, recall, relative_area_difference
-from tests.unit.score.masks import confusion_counts
+from segpipe.score.overlap import (
+    confusion_counts,
+    dice,
+    iou,
+    miou,
+    miou_foreground,
+    precision,
+    recall,
+    relative_area_difference,
+)
 
 #       tp, fp, fn, tn        iou     dice
 TABLE = [

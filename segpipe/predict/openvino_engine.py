@@ -1,63 +1,50 @@
-"""OpenVINO on a CPU: each picture is one request on one thread, as many at once as there are threads.
-
-That costs less CPU time than sharing each picture among the threads, and no sum depends on their number.
-"""
+"""OpenVINO on a CPU: the network is traced and converted in memory."""
 
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from segpipe.errors import ConfigError, in_a_line
-from segpipe.predict.engines.torch_engine import Engine, Logits
+from segpipe.predict.torch_engine import Engine, Logits, by_picture
 
 _PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
 class OpenVino(Engine):
-    """The network is converted in memory, from its trace."""
+    """Each picture is one request on one thread."""
 
     name = "openvino"
-    threads_decide = False
 
     @property
     def version(self) -> str:
         return version("openvino")
 
     def prepare(self, network: nn.Module) -> Logits:
-        openvino, setting = import_openvino(), self.setting
+        openvino = import_openvino()
         options = {
             "PERFORMANCE_HINT": "THROUGHPUT",
-            "NUM_STREAMS": setting.threads,
-            "INFERENCE_NUM_THREADS": setting.threads,
-            "INFERENCE_PRECISION_HINT": _PRECISIONS[setting.precision],
+            "NUM_STREAMS": self.cores.number,
+            "INFERENCE_NUM_THREADS": self.cores.number,
+            "INFERENCE_PRECISION_HINT": _PRECISIONS[self.precision],
             "ENABLE_CPU_PINNING": False,  # other jobs of the machine would be pinned to the same cores
         }
-        compiled = openvino.Core().compile_model(_converted(openvino, network, setting.size), "CPU", options)
-        queue = openvino.AsyncInferQueue(compiled, setting.threads)
-        shape = tuple(compiled.output(0).shape)[1:]
+        compiled = openvino.Core().compile_model(_converted(openvino, network, self.size), "CPU", options)
+        mine = threading.local()
 
-        def logits(inputs: Tensor) -> Tensor:
-            found = np.empty((len(inputs), *shape), np.float32)
-            pictures = inputs.numpy()
+        def one(picture: Tensor) -> Tensor:
+            if not hasattr(mine, "request"):
+                mine.request = compiled.create_infer_request()
+            return torch.from_numpy(mine.request.infer({0: picture.numpy()}, share_inputs=True)[0])
 
-            def keep(request: Any, index: int) -> None:
-                found[index] = request.get_output_tensor(0).data[0]
-
-            queue.set_callback(keep)
-            for index in range(len(pictures)):
-                queue.start_async({0: pictures[index : index + 1]}, index)
-            queue.wait_all()
-            return torch.from_numpy(found)
-
-        return logits
+        return by_picture(one, self.cores)
 
 
 def import_openvino() -> Any:
@@ -72,11 +59,20 @@ def import_openvino() -> Any:
 
 
 def _converted(openvino: Any, network: nn.Module, size: int) -> Any:
+    """The network as OpenVINO's model.
+
+    Traced here and as a function, in a third of the time that OpenVINO takes to trace the module and to check that;
+    the first batch is compared with PyTorch anyway (:func:`segpipe.predict.engines.parity`).
+    """
     shape = (1, 1, size, size)
+    frozen = network.cpu().requires_grad_(False)
     try:
         with warnings.catch_warnings(), _root_log_as_before(), torch.no_grad():
             warnings.simplefilter("ignore")  # shapes become constants, which is meant: all pictures have one
-            return openvino.convert_model(network.cpu(), example_input=torch.zeros(shape), input=[shape])
+            trace: Any = torch.jit.trace(  # type: ignore[no-untyped-call]
+                lambda picture: frozen(picture), torch.zeros(shape), check_trace=False
+            )
+            return openvino.convert_model(trace, input=[shape])
     except Exception as error:
         text = in_a_line(error)
         raise ConfigError(

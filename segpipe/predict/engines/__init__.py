@@ -1,1 +1,0 @@
-"""What computes the networks (docs/engines.md); choose.py is the first."""
