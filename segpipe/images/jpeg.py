@@ -92,15 +92,23 @@ def check_scans(data: bytes, header: JpegHeader) -> str:
 def decode_grey(data: bytes, header: JpegHeader, fraction: int = 1) -> np.ndarray:
     """Grey samples, of colour the luma: (rows / fraction, columns / fraction), uint8, or uint16 above 8 bits.
 
-    ``fraction`` is 1, 2, 4 or 8, and divides both sides; it is 1 for lossless data and more than 8 bits. Scaled
-    samples lie at the centres of the squares that they stand for, so that nothing is shifted. Raises ValueError, or
-    what the decoder raises, for damage that it or the amount of data shows.
+    ``fraction`` is 1, 2, 4 or 8, and divides both sides; it is 1 unless :func:`is_strict`. Scaled samples lie at the
+    centres of the squares that they stand for, so that nothing is shifted. Raises ValueError, or what the decoder
+    raises, for damage that it or the amount of data shows.
     """
-    if header.bits == 8 and header.frame != LOSSLESS:
+    if is_strict(data, header):
         least = header.rows // fraction, header.columns // fraction
         return np.asarray(simplejpeg.decode_jpeg(data, "GRAY", min_height=least[0], min_width=least[1]))[..., 0]
     checked = header.frame in (*HUFFMAN_IN_TURN, LOSSLESS) and not header.restarts and header.components == 1
     return _decode_in_step(data, header) if checked else _decode(data)
+
+
+def is_strict(data: bytes, header: JpegHeader) -> bool:
+    """Whether the decoder is the one that stops at warnings, and scales: for 8 bits, with losses, usual subsampling."""
+    try:
+        return header.bits == 8 and header.frame != LOSSLESS and bool(simplejpeg.decode_jpeg_header(data, strict=False))
+    except ValueError:
+        return False
 
 
 def _decode(data: bytes) -> np.ndarray:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from segpipe.errors import ImageError
 from segpipe.files.source import check_size
-from segpipe.images.jpeg import LOSSLESS, PROGRESSIVE, JpegHeader, check_scans, decode_grey, read_jpeg_header
+from segpipe.images.jpeg import PROGRESSIVE, JpegHeader, check_scans, decode_grey, is_strict, read_jpeg_header
 from segpipe.images.raster.grey import RasterImage
 from segpipe.images.types import Target
 
@@ -44,8 +44,7 @@ def decode_jpeg(data: bytes, target: Target | None = None) -> RasterImage:
     orientation = _orientation(header.exif)
     shape = (header.rows, header.columns)
     shape = shape[::-1] if orientation in SIDEWAYS else shape
-    scalable = target is not None and header.bits == 8 and header.frame != LOSSLESS
-    fraction = fraction_for(shape, target(shape)) if target and scalable else 1
+    fraction = fraction_for(shape, target(shape)) if target and is_strict(data, header) else 1
     samples = _decode(data, header, fraction)
     notes = [] if colour == "grey" else ["colour_to_grey"]
     if orientation in UPRIGHT:
@@ -87,9 +86,9 @@ def _check(data: bytes, header: JpegHeader) -> str:
 def _colour(data: bytes) -> str:
     """YCbCr or RGB, as libjpeg tells them apart: by JFIF, then the Adobe marker, then the components' names."""
     try:
-        return str(simplejpeg.decode_jpeg_header(data)[2])
-    except ValueError:
-        raise ImageError(DAMAGED) from None
+        return str(simplejpeg.decode_jpeg_header(data, strict=False)[2])
+    except ValueError:  # subsampled in an unusual way, which RGB never is
+        return "YCbCr"
 
 
 def _decode(data: bytes, header: JpegHeader, fraction: int) -> np.ndarray:

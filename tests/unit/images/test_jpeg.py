@@ -107,6 +107,20 @@ def test_arithmetic_coding_is_read(kind: str) -> None:
     assert np.abs(pixels.astype(int) - (9 * x + 4 * y)).max() <= 3
 
 
+UNUSUAL = (
+    "c-s4a<NpH&0WUXCHwH#V1_nkTWcYuZ!I?pTn}?5wOMs7;Pe@QeSVBWeLQG7;P+3)0!^+s!#?sir+`%Kp&%q_!)!ZT="
+    "H!wUtDLo_I&bP3#Af+NEH9Z+*2&15okc6m&zLb=HvXg~VGRffo0R}-11_1^IW=1ClCP7AKLB{__7(~HNMFy;FKw)tK"
+    "24*yIW)?%Bgb2EFpcjFnf|#PW7<hn2FbOgXGT1Zp&W+Ht+7MKlu;kStI}mx$^J>%N)eQe{0stoCN5u"
+)  # 16 x 32 pixels of 5 x + 3 y, its chroma at a quarter of the columns and half of the rows
+
+
+def test_unusual_subsampling_is_read_in_full() -> None:
+    y, x = np.mgrid[:16, :32]
+    radiograph = scaled(zlib.decompress(base64.b85decode(UNUSUAL)), (4, 8))
+    assert np.abs(radiograph.pixels.astype(int) - (5 * x + 3 * y)).max() <= 8
+    assert (radiograph.decisions.photometric_interpretation, radiograph.decisions.decoded_at) == ("YCbCr", 1)
+
+
 def test_printing_colours_are_refused() -> None:
     buffer = BytesIO()
     Image.fromarray(COLOUR).convert("CMYK").save(buffer, "JPEG")
