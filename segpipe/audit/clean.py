@@ -1,4 +1,8 @@
-"""`segpipe clean --unused`: what a results folder holds of shards, models and settings that are gone."""
+"""`segpipe clean --unused`: what a results folder holds of shards, models and settings that are gone.
+
+Only names that segpipe itself gives are looked at; everything else in a results folder stays. No symbolic link is
+followed: one that has such a name is listed as itself, and what lies behind one is never seen.
+"""
 
 import os
 import re
@@ -10,66 +14,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from segpipe.audit.slurm import is_locked
 from segpipe.config import Config
 from segpipe.config.load import load_config
 from segpipe.config.variants import trials
 from segpipe.errors import InputError
+from segpipe.files.space import in_words
 from segpipe.log import plain
 from segpipe.preprocess.reuse import unused
 from segpipe.samples.scan import latest_file, read_scan
-
-# Sizes of files and folders, and their removal; links are neither measured nor followed.
-
-
-def size(path: Path) -> int:
-    """Bytes of all files below ``path``."""
-    return sum(status.st_size for status in _files(path))
-
-
-def freed(paths: Iterable[Path]) -> int:
-    """Bytes that the disk has more without them: a file that has another name elsewhere stays."""
-    statuses, links = dict[tuple[int, int], os.stat_result](), Counter[tuple[int, int]]()
-    for path in paths:
-        for status in _files(path):
-            key = status.st_dev, status.st_ino
-            statuses[key] = status
-            links[key] += 1
-    return sum(status.st_size for key, status in statuses.items() if links[key] >= status.st_nlink)
-
-
-def remove(path: Path) -> None:
-    """Delete a file, a folder with all it holds, or a link but not what it points to."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def readable(number: int) -> str:
-    """For people.
-
-    >>> readable(0), readable(1_500_000)
-    ('0.0 MB', '1.5 MB')
-    """
-    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
-
-
-def _files(path: Path) -> Iterator[os.stat_result]:
-    status = path.lstat()
-    if stat.S_ISREG(status.st_mode):
-        yield status
-    elif stat.S_ISDIR(status.st_mode):
-        for folder, _, names in os.walk(path):
-            for name in names:
-                each = (Path(folder) / name).lstat()
-                if stat.S_ISREG(each.st_mode):
-                    yield each
-
-
-# What no table, model or trial of the present run names.
-#
-# Only names that segpipe itself gives are looked at; whatever else lies in a results folder stays. No symbolic link is
-# followed: one that has such a name is listed as itself, and what lies behind one is never seen.
 
 _DAY = 86_400.0  # seconds
 _SHARD = re.compile(r"(\d+)(\.(parquet|tar|log|tsv))?")
@@ -170,11 +123,6 @@ def children(results: Path, folder: str) -> list[Path]:
         return []
 
 
-# What `segpipe clean --unused` lists and removes.
-
-LOCKS = Path(".snakemake/locks")
-
-
 def find_unused(config: Path) -> list[Unused]:
     """What no table, model or trial of the last scan names.
 
@@ -185,11 +133,11 @@ def find_unused(config: Path) -> list[Unused]:
 
 
 def listing(found: Sequence[Unused]) -> str:
-    """A line for each with its size, and what removing all of them frees."""
+    """A line for each with what its removal frees, and what that of all frees."""
     if not found:
         return "Nothing is unused."
-    lines = [f"{readable(size(each.path)):>10}  {plain(str(each.path))}: {each.reason}" for each in found]
-    return "\n".join([*lines, f"{len(found)} unused; removing them frees {readable(freed(e.path for e in found))}."])
+    lines = [f"{in_words(freed([each.path])):>10}  {plain(str(each.path))}: {each.reason}" for each in found]
+    return "\n".join([*lines, f"{len(found)} unused; removing them frees {in_words(freed(e.path for e in found))}."])
 
 
 def remove_all(found: Sequence[Unused]) -> str:
@@ -198,12 +146,40 @@ def remove_all(found: Sequence[Unused]) -> str:
     Raises:
         InputError: Snakemake runs in this folder, so that a job may be writing there.
     """
-    if LOCKS.is_dir() and any(LOCKS.iterdir()):
+    if is_locked(Path.cwd()):
         raise InputError(
-            f"Snakemake runs in this folder, or was killed here ({LOCKS} is not empty), so nothing is removed. Wait "
-            "until it ends; after a kill, `snakemake --unlock`."
+            "Snakemake runs in this folder, or was killed here (.snakemake/locks is not empty), so nothing is removed. "
+            "Wait until it ends; after a kill, `snakemake --unlock`."
         )
     total = freed(each.path for each in found)
     for each in found:
         remove(each.path)
-    return f"{len(found)} removed, {readable(total)} freed."
+    return f"{len(found)} removed, {in_words(total)} freed."
+
+
+def freed(paths: Iterable[Path]) -> int:
+    """Bytes that the disk has more without them: a file that has another name elsewhere stays."""
+    statuses, links = dict[tuple[int, int], os.stat_result](), Counter[tuple[int, int]]()
+    for path in paths:
+        for status in _files(path):
+            key = status.st_dev, status.st_ino
+            statuses[key] = status
+            links[key] += 1
+    return sum(status.st_size for key, status in statuses.items() if links[key] >= status.st_nlink)
+
+
+def _files(path: Path) -> Iterator[os.stat_result]:
+    """Facts about a file, or about all files below a folder; none of links."""
+    if path.is_dir() and not path.is_symlink():
+        found = [Path(folder) / name for folder, _, names in os.walk(path) for name in names]
+    else:
+        found = [path]
+    yield from (status for each in found if stat.S_ISREG((status := each.lstat()).st_mode))
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a folder with all it holds, or a link but not what it points to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
