@@ -27,11 +27,13 @@ def verify(
     from segpipe.report.summary import counted
 
     set_up_logging(None)
-    tally = verify_config(config, inputs, recount, cores or len(os.sched_getaffinity(0)), output)
+    tally = verify_config(config, inputs, recount, cores or len(os.sched_getaffinity(0)))
+    if output:
+        tally.write(output)
     typer.echo(tally.text(() if inputs else ("input",)))
-    if tally.differing:
+    if tally.findings:
         raise DifferenceError(
-            f"{counted(tally.differing.total(), 'difference')}; what to do stands behind each arrow above."
+            f"{counted(len(tally.findings), 'difference')}; what to do stands behind each arrow above."
         )
 
 

@@ -104,6 +104,13 @@ class Place:
         command, environment = self.command(*arguments), self.environment()
         return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=3 * LIMIT)
 
+    def segpipe(self, *arguments: str) -> str:
+        """What a verb says, called in the folder of the run."""
+        command = [str(Path(sys.executable).with_name("segpipe")), *arguments]
+        done = subprocess.run(command, cwd=self.folder, env=self.environment(), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def end(self) -> None:
         """Nothing stays: neither heads nor held processes."""
         for gate in [path for path in self.gates.iterdir() if path.suffix != ".held"]:

@@ -16,25 +16,34 @@ def place(reference: Place, place_for, tmp_path_factory) -> Place:
 
 
 @pytest.fixture(scope="module")
-def locked(cluster: Cluster, place: Place) -> str:
+def told() -> dict[str, str]:
+    """What the verbs said, and when."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def locked(cluster: Cluster, place: Place, told: dict[str, str]) -> str:
     """What a second start says after the first one was killed with its training in the second epoch."""
     place.hold("train-fold0-2", "predict-shard")
     head = place.start()
     place.wait_held("train-fold0-2", 1)
+    told["while it runs"] = place.segpipe("orphans", "config.yaml") + place.segpipe("status", "config.yaml")
     head.kill()
+    told["when it was killed"] = place.segpipe("orphans", "config.yaml") + place.segpipe("status", "config.yaml")
     again = place.start()
     assert again.process.wait(LIMIT) == 1
     return again.text
 
 
 @pytest.fixture(scope="module")
-def two_writers(cluster: Cluster, place: Place, locked: str) -> dict[str, str]:
+def two_writers(cluster: Cluster, place: Place, locked: str, told: dict[str, str]) -> dict[str, str]:
     """The old job and the new one train the same model, and go on at the same moment."""
     unlock(place)
     head = place.start()
     writers = place.wait_held("train-fold0-2", 2)
     place.open("train-fold0-2")
     place.wait_held("predict-shard", 2)
+    told["of the second"] = place.segpipe("orphans", "config.yaml")
     head.kill()
     return writers
 
@@ -56,6 +65,16 @@ def unlock(place: Place) -> None:
 def test_the_lock_that_is_left_says_how_to_go_on(locked):
     assert "LockException" in locked
     assert "--unlock" in locked
+
+
+def test_jobs_are_orphans_when_their_own_snakemake_is_gone(locked, two_writers, told):
+    for text in (told["while it runs"], told["of the second"]):
+        assert "its Snakemake runs here, process" in text
+    assert "Snakemake runs here, process" in told["while it runs"]
+    assert "its Snakemake is gone: orphans" in told["when it was killed"]
+    assert "is locked by a Snakemake that is gone" in told["when it was killed"]
+    assert "1 running (train 1)" in told["when it was killed"]
+    assert "Its 1 SLURM jobs go on without it" in told["when it was killed"]
 
 
 def test_two_jobs_write_the_same_model(cluster, two_writers):

@@ -1,20 +1,19 @@
 """`segpipe verify`: what a run read and wrote, hashed and computed again; nothing is ever changed."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+
+import pandas as pd
 
 from segpipe.audit.provenance import RECORD
 from segpipe.audit.verify import inputs, outputs
 from segpipe.audit.verify.run import KINDS, Finding, Run, UnreadableError
 from segpipe.config.load import load_config
 from segpipe.config.stages import PredictStage, PreprocessStage, ReportStage, ScoreStage
-from segpipe.files.atomic import atomic_path
+from segpipe.files.table import write_csv
 from segpipe.log import plain, track
 
 _MOST = 10  # findings of one kind that are printed; --output has all
@@ -22,79 +21,61 @@ _MOST = 10  # findings of one kind that are printed; --output has all
 
 @dataclass
 class Tally:
-    """What was compared and what differs: numbers, and the first findings of each kind, however many there are.
+    """How many things of each kind were compared, and what differs."""
 
-    ``stream`` gets a line of CSV for each, after a header.
-    """
-
-    stream: TextIO | None = None
     compared: Counter[str] = field(default_factory=Counter)
-    differing: Counter[str] = field(default_factory=Counter)
-    first: dict[str, list[Finding]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self._writer = csv.writer(self.stream, lineterminator="\n") if self.stream else None
-        if self._writer:
-            self._writer.writerow(field.name for field in fields(Finding))
-
-    def add(self, kind: str, findings: Iterable[Finding]) -> None:
-        """One thing was compared, with these findings."""
-        self.compared[kind] += 1
-        for found in findings:
-            self.differing[found.kind] += 1
-            own = self.first.setdefault(found.kind, [])
-            if len(own) < _MOST:
-                own.append(found)
-            if self._writer:
-                self._writer.writerow(astuple(found))
+    def of(self, kind: str) -> list[Finding]:
+        """The findings of a kind."""
+        return [found for found in self.findings if found.kind == kind]
 
     def text(self, left_out: Iterable[str] = ()) -> str:
         """For a terminal; what to do is said once for all it helps."""
         lines = []
         for kind, (what, _) in KINDS.items():
+            own = self.of(kind)
             if kind in left_out:
                 lines.append(f"{what}: left out")
-            elif self.compared[kind] or self.differing[kind]:
-                number = self.differing[kind]
-                lines.append(f"{what}: {self.compared[kind]} compared, {f'{number} differ' if number else 'all alike'}")
-            lines += self._details(kind)
+            elif self.compared[kind] or own:
+                lines.append(f"{what}: {self.compared[kind]} compared, {f'{len(own)} differ' if own else 'all alike'}")
+            for found in own[:_MOST]:
+                of = f" ({found.image_id})" if found.image_id else ""
+                lines.append(f"  {plain(str(found.file))}{of}: {plain(found.problem)}")
+            if len(own) > _MOST:
+                lines.append(f"  and {len(own) - _MOST} more (--output FILE writes all of them)")
+            lines += [f"  -> {advice}" for advice in dict.fromkeys(found.advice for found in own[:_MOST])]
         return "\n".join(lines)
 
-    def _details(self, kind: str) -> list[str]:
-        own, lines = self.first.get(kind, []), []
-        for found in own:
-            of = f" ({found.image_id})" if found.image_id else ""
-            lines.append(f"  {plain(found.file)}{of}: {plain(found.problem)}")
-        if self.differing[kind] > len(own):
-            lines.append(f"  and {self.differing[kind] - len(own)} more (--output FILE writes all of them)")
-        return lines + [f"  -> {advice}" for advice in dict.fromkeys(found.advice for found in own)]
+    def write(self, path: Path) -> None:
+        """A CSV with a row for each finding."""
+        columns = ["kind", "file", "problem", "advice", "image_id"]
+        rows = [{name: str(getattr(found, name)) for name in columns} for found in self.findings]
+        write_csv(pd.DataFrame(rows, columns=columns), path)
 
 
-def verify_config(
-    path: Path, with_inputs: bool = True, recounted: int = 100, cores: int = 1, output: Path | None = None
-) -> Tally:
-    """Compare all that a run recorded with what is there; ``output`` gets a CSV with a row for each finding.
+def verify_config(path: Path, with_inputs: bool = True, recounted: int = 100, cores: int = 1) -> Tally:
+    """Compare all that a run recorded with what is there.
 
     Memory is that of a few pictures and, for the report, of its table.
 
     Raises:
         ConfigError, InputError: there is no such run.
     """
-    with ExitStack() as stack:
-        threads = ThreadPoolExecutor(cores)
-        stack.callback(threads.shutdown, cancel_futures=True)
-        run, stream = Run(load_config(path), threads), None
-        if output:
-            temporary = stack.enter_context(atomic_path(output))
-            stream = stack.enter_context(temporary.open("w", encoding="utf-8", newline=""))
-        tally = Tally(stream)
+    threads, tally = ThreadPoolExecutor(cores), Tally()
+    try:
+        run = Run(load_config(path), threads)
         for kind, count, checks in _checks(run, with_inputs, recounted):
             for findings in track(_survived(checks), count, f"verify {kind}", "item"):
-                tally.add(kind, findings)
+                tally.compared[kind] += 1
+                tally.findings += findings
         # Where a file is another already, its hash is, too, which would say the same twice; a comparison has no record.
-        if not tally.differing and (run.folder / RECORD).exists():
+        if not tally.findings and (run.folder / RECORD).exists():
             for findings in outputs.check_provenance(run):
-                tally.add("provenance", findings)
+                tally.compared["provenance"] += 1
+                tally.findings += findings
+    finally:
+        threads.shutdown(cancel_futures=True)
     return tally
 
 

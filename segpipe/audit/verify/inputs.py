@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from segpipe.audit.verify.run import Finding, Run, UnreadableError, finding, read_columns
+from segpipe.audit.verify.run import Finding, Run, UnreadableError, read_columns
 from segpipe.config.stages import PreprocessStage, ReportStage, stage_configs, stage_file, stage_text
 from segpipe.dataset.stage import content_fingerprint
 from segpipe.errors import ImageError, InputError
@@ -38,14 +38,14 @@ def check_config(run: Run) -> Iterator[list[Finding]]:
         except OSError as error:
             problem = f"cannot be read ({error.strerror})"
         advice = "Run snakemake: the scan writes {file} again, and what depends on it is made again."
-        yield [finding("config", path, problem, advice=advice)] if problem else []
+        yield [Finding("config", path, problem, better_advice=advice)] if problem else []
     carried = run.stage("report", ReportStage).carried
     now = {name: fingerprint(stage_text(stage).encode()) for name, stage in stage_configs(run.config, carried).items()}
     for name in sorted({*now, *run.scan.stages}):
         same = now.get(name) == run.scan.stages.get(name)
         text = "the config that was given says something else for this stage than the one of the last run"
         yield (
-            [] if same else [finding("config", run.folder / stage_file(name, run.scan.stages.get(name, "none")), text)]
+            [] if same else [Finding("config", run.folder / stage_file(name, run.scan.stages.get(name, "none")), text)]
         )
 
 
@@ -61,7 +61,7 @@ def check_inputs(run: Run, stage: PreprocessStage, shard: str) -> Iterator[list[
         row: Any = recorded.get(sample.image_id)
         if row is None:
             text = "was never read: the sample table is newer than the store"
-            return [finding("input", sample.image, text, sample.image_id, "Run snakemake.")]
+            return [Finding("input", sample.image, text, sample.image_id, "Run snakemake.")]
         if row.status == "quarantined":
             return []
         return list(_check_files(sample, stage, row.sha256, str(row.mask_sha256 or "").split(" ")))
@@ -75,7 +75,7 @@ def _check_files(sample: Sample, stage: PreprocessStage, image: str, masks: list
     names = sorted(sample.masks)
     if len(masks) != len(names) and names:
         text = f"has {len(names)} mask files, but {len(masks)} were read"
-        yield finding("input", sample.image, text, sample.image_id, "Run snakemake.")
+        yield Finding("input", sample.image, text, sample.image_id, "Run snakemake.")
     else:
         files += [(sample.masks[name], mask_inside, wanted) for name, wanted in zip(names, masks, strict=False)]
     stamps = sample.stamp.split(" ")
@@ -83,7 +83,7 @@ def _check_files(sample: Sample, stage: PreprocessStage, image: str, masks: list
         problem = _problem(locate, stage, path, wanted)
         if problem:
             unseen = file_stamp(stage.root / path) in stamps
-            yield finding("input", path, problem, sample.image_id, UNSEEN if unseen else "")
+            yield Finding("input", path, problem, sample.image_id, UNSEEN if unseen else "")
 
 
 def _problem(locate: Callable[..., Path], stage: PreprocessStage, path: str, wanted: str) -> str:
@@ -118,7 +118,7 @@ def check_store(run: Run, shard: str) -> Iterator[list[Finding]]:
                 return []
             name, what = (FILES[0], "picture") if picture != row.picture else (FILES[1], "mask")
             text = f"the stored {what} of row {row.Index} has another hash"
-            return [finding("store", folder / name, text, row.image_id)]
+            return [Finding("store", folder / name, text, row.image_id)]
 
         yield from run.each(check, table.itertuples())
 
@@ -133,13 +133,13 @@ class _Stack:
         try:
             stack = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
-            raise UnreadableError(finding("store", path, "is missing")) from None
+            raise UnreadableError(Finding("store", path, "is missing")) from None
         except (OSError, ValueError) as error:
             text = f"cannot be read ({type(error).__name__}: not whole, or no .npy file)"
-            raise UnreadableError(finding("store", path, text)) from None
+            raise UnreadableError(Finding("store", path, text)) from None
         if len(stack) != count:
             text = f"holds {len(stack)} pictures, but table.parquet has {count} rows"
-            raise UnreadableError(finding("store", path, text))
+            raise UnreadableError(Finding("store", path, text))
         self._size = int(np.prod(stack.shape[1:])) * stack.dtype.itemsize
         self._offset = stack.offset
         self._file = path.open("rb")
@@ -159,11 +159,11 @@ def check_dataset(run: Run) -> Iterator[list[Finding]]:
     try:
         wanted = read_json(facts, "", "")["fingerprint"]
     except (InputError, KeyError, TypeError):
-        raise UnreadableError(finding("dataset", facts, "is missing or damaged")) from None
+        raise UnreadableError(Finding("dataset", facts, "is missing or damaged")) from None
     if found != wanted:
-        yield [finding("dataset", path, "does not have the fingerprint that dataset.json says")]
+        yield [Finding("dataset", path, "does not have the fingerprint that dataset.json says")]
     for shard in run.shards:
         store = read_columns(run.store(shard) / FILES[2], CONTENT, "store")
         own = images.loc[images["shard"] == shard, CONTENT].sort_values("image_id", ignore_index=True)
         same = own.equals(store.sort_values("image_id", ignore_index=True).astype(own.dtypes))
-        yield [] if same else [finding("dataset", path, f"its rows of shard {shard} are not those of the store")]
+        yield [] if same else [Finding("dataset", path, f"its rows of shard {shard} are not those of the store")]

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segpipe.audit.provenance import RECORD, content, read_provenance
-from segpipe.audit.verify.run import Finding, Run, UnreadableError, finding, read_columns
+from segpipe.audit.verify.run import Finding, Run, UnreadableError, read_columns
 from segpipe.config.stages import PredictStage, ReportStage, ScoreStage
 from segpipe.errors import InputError
 from segpipe.files.json_file import canonical_json
@@ -43,12 +43,12 @@ def check_models(run: Run) -> Iterator[list[Finding]]:
             wanted = read_card(folder).provenance.get("weights_sha256")
             found = hash_file(path)
         except InputError as error:
-            yield [finding("weights", folder / "model.json", " ".join(str(error).split()))]
+            yield [Finding("weights", folder / "model.json", " ".join(str(error).split()))]
         except OSError as error:
-            yield [finding("weights", path, f"cannot be read ({error.strerror})")]
+            yield [Finding("weights", path, f"cannot be read ({error.strerror})")]
         else:
             said = f"has another hash than model.json says ({found[:12]} instead of {str(wanted)[:12]})"
-            yield [finding("weights", path, said)] if wanted and found != wanted else []
+            yield [Finding("weights", path, said)] if wanted and found != wanted else []
 
 
 def check_masks(run: Run, stage: PredictStage, trial: str, shard: str) -> Iterator[list[Finding]]:
@@ -68,7 +68,7 @@ def check_masks(run: Run, stage: PredictStage, trial: str, shard: str) -> Iterat
     try:
         found = open_masks(where, layout.kind)
     except (OSError, ValueError) as error:
-        raise UnreadableError(finding("mask", where, f"cannot be read ({error})", advice=advice)) from None
+        raise UnreadableError(Finding("mask", where, f"cannot be read ({error})", better_advice=advice)) from None
 
     def check(row: Any) -> list[Finding]:
         names = layout.mask_names(str(row.image_id))
@@ -81,7 +81,7 @@ def check_masks(run: Run, stage: PredictStage, trial: str, shard: str) -> Iterat
         else:
             which = names[0] if len(names) == 1 else f"one of {', '.join(names)}"
             problem = "" if digest == row.masks_sha256 else f"{which} has another hash than when it was written"
-        return [finding("mask", where, problem, row.image_id, advice)] if problem else []
+        return [Finding("mask", where, problem, row.image_id, advice)] if problem else []
 
     with closing(found):
         # A Parquet file's reader serves one thread at a time.
@@ -97,14 +97,14 @@ def check_scores(run: Run, stage: ScoreStage, trial: str, shard: str) -> Iterato
         found = table[again.columns].astype(again.dtypes)
         differing = ((again != found) & ~(again.isna() & found.isna())).any(axis=1).to_numpy()
     except (KeyError, ValueError, TypeError):
-        yield [finding("scores", path, "lacks columns, or holds what is no number")]
+        yield [Finding("scores", path, "lacks columns, or holds what is no number")]
         return
     for image_id, differs in zip(table["image_id"], differing, strict=True):
-        yield [finding("scores", path, "the scores do not follow from the counts", image_id)] if differs else []
+        yield [Finding("scores", path, "the scores do not follow from the counts", image_id)] if differs else []
     wanted = set(_scorer(run, stage, trial, shard, "scores").image_ids)
     for image_id in sorted(wanted ^ set(table["image_id"])):
         missing = "has no row, though there is a mask to score" if image_id in wanted else "is scored without a mask"
-        yield [finding("scores", path, missing, image_id)]
+        yield [Finding("scores", path, missing, image_id)]
 
 
 def _scores(run: Run, trial: str, shard: str) -> Path:
@@ -118,7 +118,7 @@ def _scorer(run: Run, stage: ScoreStage, trial: str, shard: str, kind: str) -> S
         return ShardScorer(stage, run.samples(shard), run.store(shard) / FILES[2], predictions, masks)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         text = f"cannot be counted again: a table that it is made from is damaged or missing ({type(error).__name__})"
-        raise UnreadableError(finding(kind, _scores(run, trial, shard), text)) from None
+        raise UnreadableError(Finding(kind, _scores(run, trial, shard), text)) from None
 
 
 def counts_of(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
@@ -158,9 +158,9 @@ def recount(run: Run, stage: ScoreStage, trial: str, shard: str, image_ids: Coll
             with scorer.open_masks() as reader:
                 found = scorer.pair(image_id, reader).counts
         except (InputError, ValueError) as error:  # a mask that is gone, or one of another size
-            return [finding("recount", path, f"cannot be counted again: {error}", image_id)]
+            return [Finding("recount", path, f"cannot be counted again: {error}", image_id)]
         same = np.array_equal(found, counts[image_id])
-        return [] if same else [finding("recount", path, "masks and reference have other counts", image_id)]
+        return [] if same else [Finding("recount", path, "masks and reference have other counts", image_id)]
 
     yield from run.each(check, list(counts))
 
@@ -174,7 +174,7 @@ def check_report(run: Run, stage: ReportStage) -> Iterator[list[Finding]]:
     except (OSError, KeyError, ValueError, InputError, pa.ArrowException) as error:
         text = f"cannot be made again: a table of an earlier stage is damaged or missing ({type(error).__name__})"
         advice = "What is said above of that table; or `snakemake` first, where the run is not finished."
-        raise UnreadableError(finding("report", run.folder / "report.csv", text, advice=advice)) from None
+        raise UnreadableError(Finding("report", run.folder / "report.csv", text, better_advice=advice)) from None
     checks: dict[str, Callable[[Path], tuple[str, str]]] = {
         "report.csv": lambda path: _first_difference(path, csv_cells(table)),
         "report.parquet": lambda path: (_of_parquet(path, arrow_table(table)), ""),
@@ -186,7 +186,7 @@ def check_report(run: Run, stage: ReportStage) -> Iterator[list[Finding]]:
             problem, image_id = check(path)
         except (OSError, ValueError) as error:  # a text that is no UTF-8 is a ValueError
             problem, image_id = f"cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})", ""
-        yield [finding("report", path, problem, image_id)] if problem else []
+        yield [Finding("report", path, problem, image_id)] if problem else []
 
 
 def _of_text(path: Path, wanted: str) -> str:
@@ -230,10 +230,10 @@ def check_provenance(run: Run) -> Iterator[list[Finding]]:
     try:
         recorded, now = read_provenance(run.folder)["same"], content(run.config, run.folder, run.shards)
     except InputError as error:
-        yield [finding("provenance", path, " ".join(str(error).split()))]
+        yield [Finding("provenance", path, " ".join(str(error).split()))]
         return
     for section, wanted in now.items():
         found = recorded.get(section, {})
         names = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
         said = f"{section}: {', '.join(names[:3])} {'is' if len(names) == 1 else 'are'} not what the run has"
-        yield [finding("provenance", path, said)] if names else []
+        yield [Finding("provenance", path, said)] if names else []

@@ -59,17 +59,16 @@ class Finding:
     """One difference: of which ``kind``, in which ``file`` (as a path or below ``data.root``), and what to do."""
 
     kind: str
-    file: str
+    file: Path | str
     problem: str
-    advice: str
     image_id: str = ""
+    better_advice: str = ""
 
-
-def finding(kind: str, file: Path | str, problem: str, image_id: object = "", advice: str = "") -> Finding:
-    """A finding with the advice of its kind, unless there is a better one."""
-    file = str(file)
-    said = (advice or KINDS[kind][1]).format(file=file, folder=str(Path(file).parent))
-    return Finding(kind, file, problem, said, str(image_id))
+    @property
+    def advice(self) -> str:
+        """That of its kind, unless there is a better one."""
+        template = self.better_advice or KINDS[self.kind][1]
+        return template.format(file=self.file, folder=Path(self.file).parent)
 
 
 class UnreadableError(Exception):
@@ -98,7 +97,7 @@ def read_columns(path: Path, columns: Sequence[str] | None, kind: str) -> pd.Dat
         problem = "is missing"
     except (OSError, ValueError, pa.ArrowException) as error:
         problem = f"is damaged, or cannot be read ({type(error).__name__})"
-    raise UnreadableError(finding(kind, path, problem))
+    raise UnreadableError(Finding(kind, path, problem))
 
 
 Item = TypeVar("Item")

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from segpipe.audit.verify import command
 from segpipe.audit.verify.command import verify_config
 from segpipe.audit.verify.run import KINDS
 from segpipe.cli import app
@@ -42,10 +43,8 @@ def verify(run, **options):
 def found(run, **options):
     """Kind, file (below the run's folder or data.root) and image of each difference."""
     tally = verify(run, **options)
-    findings = [finding for own in tally.first.values() for finding in own]
-    assert len(findings) == tally.differing.total()
-    assert all(finding.advice and finding.problem for finding in findings)
-    return sorted((each.kind, each.file.removeprefix(f"{run}/"), each.image_id) for each in findings)
+    assert all(finding.advice and finding.problem for finding in tally.findings)
+    return sorted((each.kind, str(each.file).removeprefix(f"{run}/"), each.image_id) for each in tally.findings)
 
 
 def flip(path, place=-1):
@@ -69,7 +68,7 @@ def scored(run):
 def test_an_intact_run_is_said_to_be_so_and_nothing_is_written(run):
     before = {path: path.stat().st_mtime_ns for path in run.parent.parent.rglob("*")}
     tally = verify(run, cores=2)
-    assert tally.differing.total() == 0
+    assert tally.findings == []
     assert set(tally.compared) == set(KINDS)
     assert tally.compared["input"] == tally.compared["store"] == IMAGES
     assert tally.compared["scores"] == tally.compared["recount"] > 0
@@ -83,14 +82,14 @@ def test_a_changed_input_is_named_and_snakemake_would_not_see_it(run, made):
     flip(image, 200)
     assert found(run) == [("input", f"images/{image.name}", image_id)]
     assert found(run, with_inputs=False) == []
-    (finding,) = verify(run).first["input"]
+    (finding,) = verify(run).of("input")
     assert "another hash" in finding.problem
     assert "`touch`" in finding.advice
     os.utime(image)
-    (finding,) = verify(run).first["input"]
+    (finding,) = verify(run).of("input")
     assert "`touch`" not in finding.advice
     image.unlink()
-    assert [finding.problem for finding in verify(run).first["input"]] == ["is missing"]
+    assert [finding.problem for finding in verify(run).of("input")] == ["is missing"]
 
 
 def test_a_changed_reference_is_named_among_several(run, made):
@@ -109,7 +108,7 @@ def test_a_link_out_of_the_data_is_not_followed(run, made, tmp_path):
     (image,) = (made[0] / "data/images").glob(f"{image_id}.*")
     image.rename(tmp_path / "outside")
     image.symlink_to(tmp_path / "outside")
-    (finding,) = verify(run).first["input"]
+    (finding,) = verify(run).of("input")
     assert "leads out of" in finding.problem
 
 
@@ -158,11 +157,11 @@ def test_a_mask_that_changed_or_is_gone_is_named(run):
     path = run / f"masks/{shard}/{image_id}.lung.png"
     flip(path, -20)
     assert ("mask", f"masks/{shard}", image_id) in found(run)
-    assert path.name in verify(run).first["mask"][0].problem
+    assert path.name in verify(run).of("mask")[0].problem
     path.unlink()
     assert ("mask", f"masks/{shard}", image_id) in found(run)
-    assert verify(run).first["mask"][0].problem == f"{path.name} is missing"
-    assert any("cannot be counted again" in finding.problem for finding in verify(run).first["recount"])
+    assert verify(run).of("mask")[0].problem == f"{path.name} is missing"
+    assert any("cannot be counted again" in finding.problem for finding in verify(run).of("recount"))
 
 
 def test_weights_that_changed_are_named(run):
@@ -211,8 +210,8 @@ def test_an_image_without_its_score_is_named(run):
 )
 def test_a_changed_report_parquet_is_found(change, problem, run):
     change(run / "report.parquet")
-    (finding,) = verify(run, with_inputs=False).first["report"]
-    assert finding.file.endswith("report.parquet")
+    (finding,) = verify(run, with_inputs=False).of("report")
+    assert str(finding.file).endswith("report.parquet")
     assert problem in finding.problem
 
 
@@ -225,11 +224,11 @@ def test_a_changed_cell_of_the_report_is_named_with_its_column(run):
     (header,) = csv.reader([lines[0]])
     changed = lines[number].replace(cells[header.index("miou")], "0.999999", 1)
     path.write_text("".join([*lines[:number], changed, *lines[number + 1 :]]))
-    (finding,) = verify(run).first["report"]
-    assert (finding.file, finding.image_id) == (str(path), image_id)
+    (finding,) = verify(run).of("report")
+    assert (finding.file, finding.image_id) == (path, image_id)
     assert "miou is '0.999999' instead of" in finding.problem
     path.write_text("".join(lines[:-1]))
-    assert any("the file ends here" in finding.problem for finding in verify(run).first["report"])
+    assert any("the file ends here" in finding.problem for finding in verify(run).of("report"))
 
 
 def test_a_changed_summary_is_found(run):
@@ -244,7 +243,7 @@ def test_a_dataset_that_is_older_than_its_shards_is_found(run):
     table.loc[0, "content"] = "other"
     table.to_parquet(path)
     assert {file for kind, file, _ in found(run) if kind == "dataset"} == {"dataset/dataset.parquet"}
-    assert len(verify(run).first["dataset"]) == 2, "its fingerprint, and the rows of a shard"
+    assert len(verify(run).of("dataset")) == 2, "its fingerprint, and the rows of a shard"
 
 
 def test_a_sample_table_or_stage_config_that_somebody_edited_is_found(run):
@@ -256,7 +255,7 @@ def test_a_sample_table_or_stage_config_that_somebody_edited_is_found(run):
 def test_groups_csv_and_what_provenance_json_says_are_held_against_each_other(run):
     flip(run / "groups.csv", 3)
     assert found(run) == [("provenance", "provenance.json", "")]
-    (finding,) = verify(run).first["provenance"]
+    (finding,) = verify(run).of("provenance")
     assert finding.problem == "outputs: groups.csv is not what the run has"
 
 
@@ -287,9 +286,12 @@ def test_the_verb_prints_writes_and_ends_with_its_own_exit_code(run, made, tmp_p
     assert {row["image_id"] for row in csv.DictReader(rows.read_text().splitlines())} == {image_id}
 
 
-def test_only_the_first_findings_are_printed_but_all_are_counted_and_written(run, tmp_path):
+def test_only_the_first_findings_are_printed_but_all_are_counted_and_written(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "_MOST", 3)
     for path in (run / "masks").rglob("*.png"):
         path.unlink()
-    tally = verify(run, recounted=0, output=tmp_path / "rows.csv")
-    assert len(tally.first["mask"]) == min(10, tally.differing["mask"])
-    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 1 + tally.differing.total()
+    tally = verify(run, recounted=0)
+    tally.write(tmp_path / "rows.csv")
+    (line,) = (line for line in tally.text().splitlines() if " more (--output" in line)
+    assert line == f"  and {len(tally.of('mask')) - 3} more (--output FILE writes all of them)"
+    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 1 + len(tally.findings)
