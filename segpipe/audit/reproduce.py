@@ -20,23 +20,92 @@ from segpipe.files.atomic import write_text
 from segpipe.files.json_file import canonical_json
 from segpipe.models.card import WEIGHTS
 
-# Two runs beside each other: what differs between their records and, byte for byte, between their files.
-
+CONFIG = "reproduce.json"  # in the new folder; it also marks that folder as ours
 TOLERANCE = 0.01
-_SCORES = ("miou", "miou_foreground", "iou_", "dice_")
+_SCORES = ("miou", "iou_", "dice_")  # how the columns with scores begin
 _SHOWN = 10
+
+
+def config_again(results: Path, output: Path, root: Path | None) -> dict[str, Any]:
+    """The run's config, with ``output`` as its results folder and, if given, ``root`` as its archive.
+
+    The folder ``config`` of the run has every path. In provenance.json alone, absolute ones are missing.
+
+    Raises:
+        ConfigError, InputError: there is no record, a path is missing in it, or ``output`` is no name for a run.
+    """
+    recorded = read_provenance(results)["same"]["config"]
+    # Other configs may have been planned in this folder since; the record is of the run itself.
+    planned = [load_stage(path, ProvenanceStage).config for path in sorted(results.glob(stage_file("provenance", "*")))]
+    values = next((config for config in planned if shareable(config) == recorded), recorded)
+    values = {**values, "name": output.name, "results": str(output.parent)}
+    if root:
+        values = {**values, "data": {**values["data"], "root": str(root)}}
+    missing = left_out(values)
+    if missing:
+        raise ConfigError(
+            f"{results / RECORD} holds no absolute paths, and {results / 'config'} has no such config with them: "
+            f"{', '.join(missing)} cannot be known. `--root FOLDER` says where the archive lies (data.root); a run "
+            "with other absolute paths is reproduced where its config is."
+        )
+    config = parse_config(values, str(results / RECORD))
+    return json.loads(Config.model_dump_json(config))  # type: ignore[no-any-return]
+
+
+def prepare(results: Path, output: Path, config: dict[str, Any]) -> Path:
+    """Make ``output`` with the config of the run in it; returns the config's path.
+
+    Raises:
+        InputError: the folder is that of the run, lies in it or around it, or holds something else.
+    """
+    old, new = results.resolve(), output.resolve()
+    if old == new or old in new.parents or new in old.parents:
+        raise InputError(
+            f"--output {output} is, holds or lies in {results}, which must stay as it is. Name another folder."
+        )
+    path, text = output / CONFIG, canonical_json(config)
+    ours = path.is_file() and path.read_text(encoding="utf-8") == text
+    if output.exists() and not ours and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(
+            f"--output {output} holds something else than an attempt to reproduce this run, which could be damaged. "
+            "Name a new folder, or remove that one."
+        )
+    if not ours:
+        write_text(path, text)
+    return path
+
+
+def run_again(config: Path, cores: int, project: Path | None) -> None:
+    """Call Snakemake in the present folder, to which relative paths of the config refer; its lines go to the terminal.
+
+    Raises:
+        InputError: the workflow is not there, or did not end well.
+    """
+    folder = project or project_folder()
+    if folder is None or not (folder / "Snakefile").is_file():
+        raise InputError(
+            f"{folder or 'this installation of segpipe'} has no Snakefile: the package alone cannot run the workflow. "
+            "Use a checkout of the project (`pip install -e .` in it), or say where one is with --workflow FOLDER."
+        )
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(folder / "Snakefile"), "--cores", str(cores)]
+    done = subprocess.run([*command, "--configfile", str(config)], check=False)
+    if done.returncode:
+        raise InputError(
+            f"snakemake ended with {done.returncode}; its lines above say why. What was finished is kept: the same "
+            "command goes on from there."
+        )
 
 
 @dataclass
 class Comparison:
-    """What differs; ``surroundings`` explain it, ``inputs`` make it no reproduction, ``files`` are outputs.
+    """What differs; ``environment`` explains it, ``inputs`` make it no reproduction, ``files`` are outputs.
 
     ``scores`` is None where bytes decide, else what is beyond the tolerance.
     """
 
     inputs: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
-    surroundings: list[str] = field(default_factory=list)
+    environment: list[str] = field(default_factory=list)
     compared: int = 0
     scores: list[str] | None = None
     tolerance: float = TOLERANCE
@@ -48,7 +117,7 @@ class Comparison:
 
     def text(self) -> str:
         """For a terminal."""
-        lines = [f"made with another {line}" for line in self.surroundings]
+        lines = [f"made with another {line}" for line in self.environment]
         lines += [f"another input: {name}" for name in self.inputs]
         lines += [f"differs: {name}" for name in self.files[:_SHOWN]]
         if len(self.files) > _SHOWN:
@@ -71,18 +140,18 @@ def compare_runs(first: Path, second: Path, tolerance: float | None = None) -> C
     """
     before, after = read_provenance(first), read_provenance(second)
     found = Comparison(tolerance=TOLERANCE if tolerance is None else tolerance)
-    found.surroundings = list(_surroundings(before["may_differ"], after["may_differ"]))
+    found.environment = list(_environment(before["may_differ"], after["may_differ"]))
     recorded = dict(_recorded(before["same"], after["same"]))
     found.inputs = [name for name, same in recorded.items() if not same and name.startswith(("inputs", "config"))]
     files = recorded | dict(_files(first, second))
     found.files = [name for name, same in files.items() if not same and name not in found.inputs]
     found.compared = len(files)
-    if found.files and (found.surroundings or tolerance is not None):
+    if found.files and (found.environment or tolerance is not None):
         found.scores = list(_scores(first, second, found.tolerance))
     return found
 
 
-def _surroundings(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+def _environment(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     for kind in ("software", "devices"):
         for name in sorted({*before[kind], *after[kind]}):
             old, new = (_said(record[kind].get(name)) for record in (before, after))
@@ -156,78 +225,3 @@ def _report(folder: Path) -> pd.DataFrame:
             f"{folder / 'report.csv'} cannot be read ({type(error).__name__}). Bytes differ, and without both tables "
             "it cannot be said by how much."
         ) from None
-
-
-# A run once more: the same config, another results folder, and Snakemake as a process of its own.
-
-CONFIG = "reproduce.json"  # in the new folder; it also marks that folder as ours
-
-
-def config_again(results: Path, output: Path, root: Path | None) -> dict[str, Any]:
-    """The run's config, with ``output`` as its results folder and, if given, ``root`` as its archive.
-
-    The folder ``config`` of the run has every path. In provenance.json alone, absolute ones are missing.
-
-    Raises:
-        ConfigError, InputError: there is no record, a path is missing in it, or ``output`` is no name for a run.
-    """
-    recorded = read_provenance(results)["same"]["config"]
-    # Other configs may have been planned in this folder since; the record is of the run itself.
-    planned = [load_stage(path, ProvenanceStage).config for path in sorted(results.glob(stage_file("provenance", "*")))]
-    values = next((config for config in planned if shareable(config) == recorded), recorded)
-    values = {**values, "name": output.name, "results": str(output.parent)}
-    if root:
-        values = {**values, "data": {**values["data"], "root": str(root)}}
-    missing = left_out(values)
-    if missing:
-        raise ConfigError(
-            f"{results / RECORD} holds no absolute paths, and {results / 'config'} has no such config with them: "
-            f"{', '.join(missing)} cannot be known. `--root FOLDER` says where the archive lies (data.root); a run "
-            "with other absolute paths is reproduced where its config is."
-        )
-    config = parse_config(values, str(results / RECORD))
-    return json.loads(Config.model_dump_json(config))  # type: ignore[no-any-return]
-
-
-def prepare(results: Path, output: Path, config: dict[str, Any]) -> Path:
-    """Make ``output`` with the config of the run in it; returns the config's path.
-
-    Raises:
-        InputError: the folder is that of the run, lies in it or around it, or holds something else.
-    """
-    old, new = results.resolve(), output.resolve()
-    if old == new or old in new.parents or new in old.parents:
-        raise InputError(
-            f"--output {output} is, holds or lies in {results}, which must stay as it is. Name another folder."
-        )
-    path, text = output / CONFIG, canonical_json(config)
-    ours = path.is_file() and path.read_text(encoding="utf-8") == text
-    if output.exists() and not ours and (not output.is_dir() or any(output.iterdir())):
-        raise InputError(
-            f"--output {output} holds something else than an attempt to reproduce this run, which could be damaged. "
-            "Name a new folder, or remove that one."
-        )
-    if not ours:
-        write_text(path, text)
-    return path
-
-
-def run_again(config: Path, cores: int, project: Path | None) -> None:
-    """Call Snakemake in the present folder, to which relative paths of the config refer; its lines go to the terminal.
-
-    Raises:
-        InputError: the workflow is not there, or did not end well.
-    """
-    folder = project or project_folder()
-    if folder is None or not (folder / "Snakefile").is_file():
-        raise InputError(
-            f"{folder or 'this installation of segpipe'} has no Snakefile: the package alone cannot run the workflow. "
-            "Use a checkout of the project (`pip install -e .` in it), or say where one is with --workflow FOLDER."
-        )
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(folder / "Snakefile"), "--cores", str(cores)]
-    done = subprocess.run([*command, "--configfile", str(config)], check=False)
-    if done.returncode:
-        raise InputError(
-            f"snakemake ended with {done.returncode}; its lines above say why. What was finished is kept: the same "
-            "command goes on from there."
-        )

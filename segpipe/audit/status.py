@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -284,20 +284,15 @@ def _advice(states: set[State], call: Snakemake | None, queue: Sequence[QueuedJo
     return ["Fix what the logs say, then start Snakemake again: finished jobs stay."] if State.FAILED in states else []
 
 
-COLOURS = {State.DONE: "green", State.STARTED: "cyan", State.FAILED: "red"}
-
-Paint = Callable[[str, str], str]
-
-
 def as_json(found: Status) -> str:
     """For programs; the keys are described in docs/cli.md."""
     return json.dumps(asdict(found), indent=1)
 
 
-def as_text(found: Status, paint: Paint) -> str:
-    """For a terminal; sections that have nothing to say are left out, ``paint(text, colour)`` colours."""
-    parts = [_title(found), _table(found, paint), _models(found, paint), _slurm(found), _failed(found, paint)]
-    parts += ["\n".join(paint(line, "yellow") for line in found.advice), _disk(found)]
+def as_text(found: Status) -> str:
+    """For a terminal; sections that have nothing to say are left out."""
+    parts = [_title(found), _table(found), _models(found), _slurm(found), _failed(found)]
+    parts += ["\n".join(found.advice), _disk(found)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -309,23 +304,19 @@ def _title(found: Status) -> str:
     return "\n".join(lines)
 
 
-def _table(found: Status, paint: Paint) -> str:
+def _table(found: Status) -> str:
     """A row for each rule, a column for each state."""
     lines = ["".join([f"{'rule':<11}", *(f"{state.value:>10}" for state in State), f"{'of':>7}"])]
     for rule, row in found.jobs.items():
-        cells = [paint(f"{row[state] or '':>10}", COLOURS.get(state, "")) for state in State]
+        cells = [f"{row[state] or '':>10}" for state in State]
         lines.append("".join([f"{rule:<11}", *cells, f"{sum(row.values()):>7}"]))
     return "\n".join(lines)
 
 
-def _models(found: Status, paint: Paint) -> str:
+def _models(found: Status) -> str:
     shown = [model for model in found.models if model.state != State.WAITING]
     width = max((len(model.name) for model in shown), default=0)
-    lines = [
-        f"  {model.name:<{width}}  {paint(f'{model.state.value:<8}', COLOURS[model.state])}"
-        f"  {model.progress or 'no epoch yet'}"
-        for model in shown
-    ]
+    lines = [f"  {each.name:<{width}}  {each.state:<8}  {each.progress or 'no epoch yet'}" for each in shown]
     return "\n".join(["Models", *lines]) if lines else ""
 
 
@@ -336,11 +327,11 @@ def _slurm(found: Status) -> str:
     return "\n".join([f"SLURM: {summary(found.slurm)}", *([f"  waiting for: {', '.join(reasons)}"] if reasons else [])])
 
 
-def _failed(found: Status, paint: Paint) -> str:
+def _failed(found: Status) -> str:
     """Where to read on, and the end of each log."""
     lines = []
     for job in found.failed:
-        lines.append(f"{paint('failed', COLOURS[State.FAILED])}: {job.rule} {job.name}".rstrip())
+        lines.append(f"failed: {job.rule} {job.name}".rstrip())
         for path, ends in job.logs.items():
             lines += [f"  {path}", *(f"    {line}" for line in ends)]
     total = sum(row[State.FAILED] for row in found.jobs.values())

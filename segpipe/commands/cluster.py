@@ -1,7 +1,5 @@
 """Verbs to watch a run, here or on a cluster, and to clean up after a Snakemake that was killed."""
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +24,7 @@ def status(
     from segpipe.config.load import load_config
 
     found = look(load_config(config), failed, disk)
-    typer.echo(as_json(found) if json else as_text(found, _paint))
+    typer.echo(as_json(found) if json else as_text(found))
 
 
 @app.command(rich_help_panel="For people")
@@ -44,8 +42,3 @@ def orphans(
 
     for line in report(prefix, load_config(config) if config else None, cancel, head_is_gone):
         typer.echo(line)
-
-
-def _paint(text: str, colour: str) -> str:
-    plain = not colour or not sys.stdout.isatty() or "NO_COLOR" in os.environ
-    return text if plain else typer.style(text, fg=colour)
