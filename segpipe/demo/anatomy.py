@@ -1,6 +1,6 @@
 """One invented thorax: outlines and curves in body coordinates.
 
-Body coordinates: x grows to the right of the picture (the patient's left), y grows downwards, the origin lies on the
+Body coordinates: x grows to the right of the image (the patient's left), y grows downwards, the origin lies on the
 spine at the height of the lung roots and 1 is half the inner width of the chest.
 """
 
@@ -16,7 +16,7 @@ def _points(text: str) -> Points:
     return np.array([pair.split(",") for pair in text.split()], dtype=np.float64)
 
 
-# The average thorax. Paired parts are those on the left of the picture, the patient's right.
+# The average thorax. Paired parts are those on the left of the image, the patient's right.
 # From the apex down the chest wall, along the diaphragm (DIAPHRAGM) and up beside the spine.
 LUNG = _points(
     "-0.42,-1.00 -0.62,-0.90 -0.78,-0.62 -0.88,-0.20 -0.93,0.25 -0.96,0.62 -0.96,0.92 "
@@ -47,7 +47,7 @@ class Anatomy:
     """Outlines (closed, smoothed) and curves (open) in body coordinates."""
 
     body: Points
-    lungs: tuple[Points, Points]  # right (left in the picture), left
+    lungs: tuple[Points, Points]  # right (left in the image), left
     heart: Points
     mediastinum: Points
     scapulae: tuple[Points, Points]

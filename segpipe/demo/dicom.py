@@ -21,7 +21,7 @@ Spacing = Literal["PixelSpacing", "ImagerPixelSpacing", "both", "none"]
 
 @dataclass(frozen=True)
 class DicomVariant:
-    """How the same picture is put into a DICOM file."""
+    """How the same image is put into a DICOM file."""
 
     modality: Literal["CR", "DX"]
     photometric: Literal["MONOCHROME1", "MONOCHROME2"]
@@ -45,7 +45,7 @@ DICOM_VARIANTS = (
     DicomVariant("CR", "MONOCHROME2", 10, "rle", "PixelSpacing", window=True),
 )
 
-_DETECTOR_MM = 350.0  # the shorter side of the picture
+_DETECTOR_MM = 350.0  # the shorter side of the image
 _MAGNIFICATION = 1.1  # detector distance over patient distance
 
 
@@ -145,7 +145,7 @@ def _space(dataset: FileDataset, spacing: Spacing, detector_mm: float) -> None:
 
 
 def _used(variant: DicomVariant) -> tuple[int, int]:
-    """Lowest and highest stored value of the picture; with a window there is room on both sides of it."""
+    """Lowest and highest stored value of the image; with a window there is room on both sides of it."""
     full = (1 << variant.bits_stored) - 1
     return (full // 10, full * 7 // 10) if variant.window else (0, full)
 

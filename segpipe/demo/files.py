@@ -62,7 +62,7 @@ def make_phantoms(folder: Path, count: int = 48, seed: int = 0, *, scale: float 
     Made are ``images/<patient>_<view>.dcm`` and ``.png`` (half each), ``masks/<class>/<patient>_<view>.png``
     (0 and 255) and ``samples.csv`` with the columns image, mask_lung, mask_heart, patient, view and
     site. A few patients have two images, one image in eleven has no masks, and the last two images
-    (from six on) have truncated pixels, to show what quarantine does. ``scale`` shrinks the pictures.
+    (from six on) have truncated pixels, to show what quarantine does. ``scale`` shrinks the images.
     The same arguments give the same bytes on the same versions and kind of machine.
     """
     phantoms = plan(count, scale)
@@ -77,7 +77,7 @@ def plan(count: int, scale: float) -> list[Phantom]:
     """The first ``count`` images: DICOM and PNG alternate, every sixth patient has two.
 
     From six images on, the last DICOM and the last PNG are broken; one in eleven has no masks.
-    ``scale`` shrinks every picture (1: 400 to 1100 pixels a side).
+    ``scale`` shrinks every image (1: 400 to 1100 pixels a side).
     """
     owners = [(patient, view) for patient in range(count) for view in range(2 if patient % 6 == 5 else 1)]
     return [_phantom(index, *owner, count, scale) for index, owner in enumerate(owners[:count])]
@@ -126,9 +126,9 @@ def _raster(pixels: np.ndarray, kind: PngKind) -> np.ndarray:
     return np.repeat(grey[:, :, None], 3, axis=2) if kind == "rgb" else grey
 
 
-def _png(picture: np.ndarray) -> bytes:
+def _png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG", compress_level=_FAST)
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=_FAST)
     return buffer.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""From an anatomy and a pose to a picture: thicknesses along the beam, then film, then noise."""
+"""From an anatomy and a pose to an image: thicknesses along the beam, then film, then noise."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ _SHIFT = 4  # OpenCV's fixed-point coordinates: 1/16 pixel
 class Pose:
     """Where the patient stands before the detector.
 
-    ``shape`` is (rows, columns) of the picture in pixels, ``unit`` the pixels per body unit, ``angle``
+    ``shape`` is (rows, columns) of the image in pixels, ``unit`` the pixels per body unit, ``angle``
     in radians (clockwise on the screen), ``centre`` the pixel (x, y) of the body's origin.
     """
 
@@ -41,9 +41,9 @@ class Pose:
         points = self.pixels(curve)
         cv2.polylines(canvas, [points], False, (value,), thickness, lineType=cv2.LINE_AA, shift=_SHIFT)
 
-    def soft(self, picture: np.ndarray, sigma: float) -> np.ndarray:
-        """The picture as float32, blurred by ``sigma`` body units."""
-        return cv2.GaussianBlur(picture.astype(np.float32), (0, 0), max(0.3, sigma * self.unit))
+    def soft(self, image: np.ndarray, sigma: float) -> np.ndarray:
+        """The image as float32, blurred by ``sigma`` body units."""
+        return cv2.GaussianBlur(image.astype(np.float32), (0, 0), max(0.3, sigma * self.unit))
 
     def thickness(self, mask: np.ndarray, depth: float) -> np.ndarray:
         """How thick a rounded organ is along the beam: 0 at its edge, towards 1 ``depth`` units inside.
@@ -57,7 +57,7 @@ class Pose:
 
 
 def sample_pose(rng: np.random.Generator, shape: tuple[int, int]) -> Pose:
-    """Draw a pose that keeps both lungs inside a picture of (rows, columns) pixels."""
+    """Draw a pose that keeps both lungs inside an image of (rows, columns) pixels."""
     rows, columns = shape
     unit = min(columns / 2.55, rows / 2.70) * rng.uniform(0.86, 1.04)
     shift_x, shift_y = rng.uniform(-0.06, 0.06, 2) * unit
@@ -70,7 +70,7 @@ def phantom_arrays(seed: int, shape: tuple[int, int]) -> tuple[np.ndarray, dict[
 
     ``shape`` is (rows, columns), each at least 32. Returns ``pixels``, (rows, columns) float32 in
     [0, 1] with bone bright and air dark, and the masks ``{"lung": ..., "heart": ...}``, (rows, columns)
-    bool; the heart overlaps the left lung, which is on the right of the picture. Same arguments,
+    bool; the heart overlaps the left lung, which is on the right of the image. Same arguments,
     same values.
     """
     return render(seed, seed, shape)
@@ -143,39 +143,39 @@ def _film(attenuation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _exposed(film: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Uneven exposure, scattered light and, on every third picture, a collimator's black border."""
+    """Uneven exposure, scattered light and, on every third image, a collimator's black border."""
     rows, columns = film.shape
     tilt_y, tilt_x = rng.uniform(-0.10, 0.10, 2)
     down, across = np.linspace(-1, 1, rows)[:, None], np.linspace(-1, 1, columns)[None, :]
     gradient = 1.0 + tilt_y * down + tilt_x * across
-    picture = rng.uniform(0.01, 0.08) + rng.uniform(0.85, 1.0) * film * gradient
-    picture += 0.015 * _clouds(rng, film.shape, 24) * film
+    image = rng.uniform(0.01, 0.08) + rng.uniform(0.85, 1.0) * film * gradient
+    image += 0.015 * _clouds(rng, film.shape, 24) * film
     if rng.random() < 0.33:
         top, left = (int(rng.uniform(0.01, 0.04) * size) for size in film.shape)
         border = np.ones(film.shape, bool)
         border[top : rows - top, left : columns - left] = False
-        picture[border] = 0.0
-    return np.asarray(np.clip(picture, 0.0, 1.0), np.float32)
+        image[border] = 0.0
+    return np.asarray(np.clip(image, 0.0, 1.0), np.float32)
 
 
-def _marked(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Lead letters: R on the patient's right (left in the picture) or L, and often a plate number."""
-    rows, columns = picture.shape
+def _marked(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Lead letters: R on the patient's right (left in the image) or L, and often a plate number."""
+    rows, columns = image.shape
     size = min(rows, columns) / 480.0 * rng.uniform(0.7, 1.2)
     letter, x = ("R", 0.05) if rng.random() < 0.6 else ("L", 0.88)
-    _write(picture, letter, (x, rng.uniform(0.09, 0.2)), size, float(rng.uniform(0.85, 1.0)))
+    _write(image, letter, (x, rng.uniform(0.09, 0.2)), size, float(rng.uniform(0.85, 1.0)))
     if rng.random() < 0.5:
-        _write(picture, f"SYN {rng.integers(100, 1000)}", (0.72, 0.96), 0.5 * size, 0.9)
-    return picture
+        _write(image, f"SYN {rng.integers(100, 1000)}", (0.72, 0.96), 0.5 * size, 0.9)
+    return image
 
 
-def _write(picture: np.ndarray, text: str, at: tuple[float, float], size: float, value: float) -> None:
-    rows, columns = picture.shape
+def _write(image: np.ndarray, text: str, at: tuple[float, float], size: float, value: float) -> None:
+    rows, columns = image.shape
     origin = (int(at[0] * columns), int(at[1] * rows))
     thickness = max(1, round(2.2 * size))
     canvas = np.zeros((rows, columns), np.uint8)  # OpenCV writes text into bytes only
     cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, size, (255,), thickness, cv2.LINE_AA)
-    np.maximum(picture, canvas * np.float32(value / 255.0), out=picture)
+    np.maximum(image, canvas * np.float32(value / 255.0), out=image)
 
 
 def _clouds(rng: np.random.Generator, shape: tuple[int, int], cells: int) -> np.ndarray:

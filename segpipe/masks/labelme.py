@@ -40,7 +40,7 @@ class LabelmeMask(MaskFile):
         return [Label(frozenset([text]), quoted(text)) for text in sorted(self.shapes)]
 
     def plane(self, wanted: Sequence[Label]) -> Plane:
-        """The union of the wanted labels' shapes, without what lies outside the picture."""
+        """The union of the wanted labels' shapes, without what lies outside the image."""
         shapes = [shape for label in wanted for text in label.names for shape in self.shapes[str(text)]]
         outlines = [OUTLINES[kind](shape.get("points")) for shape in shapes if (kind := _kind(shape)) in OUTLINES]
         pixels = fill(outlines, self.size)

@@ -22,7 +22,7 @@ from segpipe.images.raster.grey import RasterImage, to_grey
 from segpipe.images.raster.read import decode_raster
 
 HISTOGRAM_LENGTH = 8
-MOST_LABELS = 16  # an image with more values has soft edges, or is none of labels
+MOST_LABELS = 16  # an image with more values has soft edges, or does not show labels
 LONGEST_NAME = 40
 MOST_SOFT = 0.3  # of all pixels; radiographs have more, and masks with soft edges hardly a tenth of that
 AREA_SHARE = 0.2  # of a value's pixels that lie among their like: few on an edge, most in an area
@@ -40,7 +40,7 @@ class Label:
 class Plane:
     """Where something is: ``pixels`` (rows, columns) uint8 of 0 and 1, in the file's own size.
 
-    ``outside`` is the share of what was drawn that lies beside the picture, ``notes`` what else was decided.
+    ``outside`` is the share of what was drawn that lies beside the image, ``notes`` what else was decided.
     """
 
     pixels: np.ndarray
@@ -145,7 +145,7 @@ class MaskImage(MaskFile):
         )
 
     def histogram(self) -> str:
-        """With background, which is a value of the picture like the others."""
+        """With background, which is a value of the image like the others."""
         return _histogram([(str(value), count) for value, count in self._counts.items()], len(self._counts))
 
     @cached_property

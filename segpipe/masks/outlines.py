@@ -13,13 +13,13 @@ import numpy as np
 from segpipe.errors import ImageError
 from segpipe.files.source import quiet
 
-LARGEST_COORDINATE = 1e6  # pixels; no picture is so wide
+LARGEST_COORDINATE = 1e6  # pixels; no image is so wide
 LONGEST_OUTLINES = 2_000_000  # pixels of all outlines of a file; drawing takes some 100 bytes for each
 CIRCLE_CORNERS = 720  # within 1/50 pixel of a circle of 2,000 pixels radius
 
 
 def polygon(points: object) -> np.ndarray:
-    """Points of a file, [[x, y], ...], as (points, 2) float64; ImageError if they are no outline."""
+    """Points of a file, [[x, y], ...], as (points, 2) float64; ImageError if they are not one."""
     try:
         outline = np.asarray(points, np.float64)
     except (TypeError, ValueError, OverflowError):
@@ -55,7 +55,7 @@ def circle(points: object) -> np.ndarray:
 
 
 def fill(outlines: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """The pixels that outlines enclose, cut off at the picture's edges: ``shape`` uint8 of 0 and 1."""
+    """The pixels that outlines enclose, cut off at the image's edges: ``shape`` uint8 of 0 and 1."""
     from pycocotools import mask as coco
 
     rows, columns = shape
@@ -102,5 +102,5 @@ def area(outline: np.ndarray) -> float:
 
 
 def area_inside(outline: np.ndarray, shape: tuple[int, int]) -> float:
-    """The area of the part within a picture of (rows, columns)."""
+    """The area of the part within an image of (rows, columns)."""
     return area(cut(outline, (0.0, 0.0), (float(shape[1]), float(shape[0]))))

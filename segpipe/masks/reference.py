@@ -74,7 +74,7 @@ def read_reference(
 
 
 def outside_notes(shares: Mapping[str, float]) -> list[str]:
-    """``mask_outside:<class>:<fraction>`` of each class of which something lies beyond the picture."""
+    """``mask_outside:<class>:<fraction>`` of each class of which something lies beyond the image."""
     return [f"mask_outside:{name}:{share:.4f}" for name, share in shares.items() if share >= LEAST_OUTSIDE]
 
 

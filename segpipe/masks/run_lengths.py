@@ -8,7 +8,7 @@ written as its difference to the one two before, in characters of five bits each
 import numpy as np
 
 _OFFSET, _MORE, _SIGN = 48, 32, 16
-LONGEST = 12  # characters of a count; more than any picture needs
+LONGEST = 12  # characters of a count; more than any image needs
 
 
 def encode(mask: np.ndarray) -> str:
@@ -25,7 +25,7 @@ def decode(text: str, rows: int, columns: int) -> np.ndarray:
     """The mask of ``text``, bool (rows, columns).
 
     Raises:
-        ValueError: the text is damaged, or of a picture of another size.
+        ValueError: the text is damaged, or of an image of another size.
     """
     counts = counts_of(text)
     if (counts < 0).any() or counts.sum() != rows * columns:

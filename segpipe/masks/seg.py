@@ -174,7 +174,7 @@ def _label_image(frames: Frames, segments: dict[int, Label] | None) -> MaskImage
     numbers = frames.read(0)
     if segments is not None:
         return LabelMap(numbers, segments)
-    # a maximum of 0: whoever gives a radiograph for a mask must not get it cut at half its brightness
+    # a maximum of 0: a radiograph that is given for a mask must not be cut at half its brightness
     return MaskImage(numbers, numbers, 0)
 
 

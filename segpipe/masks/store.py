@@ -187,14 +187,14 @@ class MaskStore:
                 yield image_id, contents
 
     def _remove_table(self) -> None:
-        """Delete a table that an earlier run left; a file of that name that is none is somebody else's."""
+        """Delete a table that an earlier run left, but not another file of that name."""
         with suppress(OSError, ValueError):
             if pq.read_schema(self.folder / TABLE).equals(SCHEMA):
                 (self.folder / TABLE).unlink()
         shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
 
     def _remove_files(self, image_id: str, kept: Collection[str]) -> None:
-        """Delete an image's files but those in ``kept``; one with other bytes than recorded is somebody else's."""
+        """Delete an image's files but those in ``kept``; one whose bytes are not the recorded ones is not ours."""
         earlier = self.journal.get(image_id)
         if earlier is None or holds_runs(earlier.hashes):
             return
