@@ -20,8 +20,9 @@ from monai.metrics import DiceMetric
 from monai.networks.nets import UNet
 from monai.utils import set_determinism
 
+from segpipe.preprocess.store import pack_bits
 from segpipe.score.columns import score_table
-from segpipe.score.overlap import confusion_counts
+from segpipe.score.overlap import counts_from_bits
 from segpipe.train.seeds import draw_seed
 
 KEYS = ("image", "mask")
@@ -81,7 +82,7 @@ class MonaiPeer:
         for batch in self._loader("test", []):
             predicted = (torch.sigmoid(network(batch["image"])) > 0.5).numpy()
             pairs = zip(predicted, batch["mask"].numpy() > 0.5, strict=True)
-            counts += [confusion_counts(one, reference) for one, reference in pairs]
+            counts += [counts_from_bits(*map(pack_bits, pair), len(self.data.classes)) for pair in pairs]
         names = self.data.rows(self.model, "test")["image_id"].tolist()
         return score_table(names, np.stack(counts), list(self.data.classes)).sort_values("image_id", ignore_index=True)
 

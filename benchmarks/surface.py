@@ -17,7 +17,7 @@ from monai.metrics import compute_average_surface_distance, compute_hausdorff_di
 from scipy import ndimage
 
 from segpipe.config import Score
-from segpipe.score.columns import measure
+from segpipe.score.measure import measure
 from segpipe.score.overlap import counts_from_bits
 from segpipe.score.surface import contour, surface_distances
 

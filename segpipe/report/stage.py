@@ -13,8 +13,9 @@ from segpipe.files.atomic import write_text
 from segpipe.files.json_file import canonical_json
 from segpipe.files.table import write_csv, write_parquet
 from segpipe.log import logger
-from segpipe.report.cases import Case, choose_cases, read_pictures
+from segpipe.report.cases import Case, choose_cases, choose_shown, read_layers
 from segpipe.report.overview import write_overview
+from segpipe.report.page.cases import draw
 from segpipe.report.page.page import write_page
 from segpipe.report.page.run_facts import read_facts
 from segpipe.report.quality import correlations, spread, with_quality, with_repeats
@@ -40,9 +41,11 @@ def write_run_report(configs: Mapping[str, Path], results: Path, shards: Sequenc
     table = run_table(stage, results, shards, with_folds)
     groups = run_groups(stage, table)
     summary = run_summary(stage, results, table, groups, with_folds)
-    cases = _cases(table, predict, results, shards)
+    cases, shown = choose_cases(table), choose_shown(table, stage.cases, stage.seed)
+    layers = read_layers({image_id for _, image_id in (*cases, *shown)}, predict, results, shards)
+    mious = table.set_index("image_id")["miou"]
     write_overview(
-        cases,
+        [Case(group, image_id, float(mious[image_id]), *layers[image_id]) for group, image_id in cases],
         results / "overview.png",
         classes=stage.classes,
         title=stage.title,
@@ -53,7 +56,8 @@ def write_run_report(configs: Mapping[str, Path], results: Path, shards: Sequenc
     write_csv(groups, results / "groups.csv")
     write_parquet(table, results / "report.parquet")
     write_csv(table, results / "report.csv")
-    write_page(stage, predict, read_facts(results, configs), results, shards, table, summary)
+    drawn = [draw(kind, image_id, layers[image_id], stage.classes) for kind, image_id in shown]
+    write_page(stage, read_facts(results, configs), results, table, summary, drawn)
     logger.info("report: %d rows", len(table))
 
 
@@ -113,10 +117,3 @@ def _outcome(images: pd.DataFrame, predictions: pd.DataFrame) -> tuple[pd.Series
     skipped, seen = usable & ~found[:, 0], usable & found[:, 1]
     status = images["status"].replace({"labelled": "scored"}).where(~(skipped | seen), "training")
     return status, images["reason"].where(~skipped, TRAINING).where(~seen, SEEN)
-
-
-def _cases(table: pd.DataFrame, stage: PredictStage, results: Path, shards: Sequence[str]) -> list[Case]:
-    wanted = choose_cases(table)
-    mious = table.set_index("image_id")["miou"]
-    pictures = read_pictures({image_id for _, image_id in wanted}, stage, results, shards)
-    return [Case(group, image_id, float(mious[image_id]), *pictures[image_id]) for group, image_id in wanted]

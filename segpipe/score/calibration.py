@@ -1,14 +1,16 @@
-"""Whether probabilities are what they say, and how good a mask may be, told without its reference."""
+"""Whether probabilities are what they say, and how good a mask may be, told without its reference.
+
+Calibration: of the pixels with 0.8, eight in ten should be of the class. Both measures are over all pixels of an image,
+most of which are easy, so compare them between models on the same images and not between images.
+
+Without a reference, the entropy of the network and the disagreement between networks are no scores. How far each goes
+along with IoU is measured on the images that have references, and stands beside it in summary.json.
+"""
 
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
-
-# Whether probabilities are what they say: of the pixels with 0.8, eight in ten should be of the class.
-#
-# Both measures are over all pixels of the image, most of which are easy, so compare them between models on the same
-# images and not between images.
 
 BINS = 15
 
@@ -35,11 +37,6 @@ def expected_calibration_error(probability: np.ndarray, reference: np.ndarray) -
     found = np.bincount(place, np.asarray(reference, np.float64).ravel(), BINS)
     return float(np.abs(expected - found).sum() / values.size)
 
-
-# How good a mask may be, told without its reference: doubt of the network, and quarrel between networks.
-#
-# None of these is a score. How far each goes along with IoU is measured on the images that have references, and stands
-# beside it in summary.json.
 
 FACTS = ("components", "predicted_share", "entropy", "disagreement")  # of each class, from prediction
 

@@ -1,35 +1,22 @@
-"""Counts of agreeing and differing pixels, and the overlap scores as functions of them."""
+"""Counts of agreeing and differing pixels, and the overlap scores as functions of them.
+
+Order of the counts everywhere: tp, fp, fn, tn along the last axis; along the axis before it the classes in the order of
+the config and, last, the background (pixels of no class). The scores are of one image or of many at once. Their names
+and formulas follow Metrics Reloaded (Maier-Hein, Reinke et al., Nature Methods 21, 195-212, 2024); docs/metrics.md has
+the convention where a class is empty.
+"""
 
 import numpy as np
-
-# Counts of agreeing and differing pixels, the only thing that is ever measured on masks.
-#
-# Order of the counts everywhere: tp, fp, fn, tn along the last axis; along the axis before it the
-# classes in the order of the config and, last, the background (pixels of no class).
 
 COUNTS = ("tp", "fp", "fn", "tn")
 _BLOCK = 1 << 18  # pixels at a time, so that the temporaries of one block stay in the cache
 
 
-def confusion_counts(prediction: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Counts per class and of the background.
-
-    ``prediction`` and ``reference`` are bool (classes, rows, columns); classes may overlap. Returns
-    int64 (classes + 1, 4). Raises ValueError where the shapes differ.
-    """
-    if prediction.shape != reference.shape:
-        raise ValueError(f"prediction is {prediction.shape}, reference {reference.shape}; they must be alike")
-    predicted = np.concatenate([prediction, ~prediction.any(axis=0, keepdims=True)])
-    expected = np.concatenate([reference, ~reference.any(axis=0, keepdims=True)])
-    pairs = (predicted & expected, predicted & ~expected, ~predicted & expected, ~predicted & ~expected)
-    return np.stack([pair.sum(axis=(1, 2), dtype=np.int64) for pair in pairs], axis=1)
-
-
 def counts_from_bits(prediction_bits: np.ndarray, reference_bits: np.ndarray, classes: int) -> np.ndarray:
-    """As :func:`confusion_counts` for masks that hold class ``i`` in bit ``i`` of one unsigned integer.
+    """Counts per class and of the background, int64 (classes + 1, 4).
 
-    ``prediction_bits`` and ``reference_bits`` are unsigned (rows, columns); bits from ``classes`` on
-    must be 0. Returns int64 (classes + 1, 4). Raises ValueError for other shapes, types or bits.
+    ``prediction_bits`` and ``reference_bits`` are unsigned (rows, columns) with class ``i`` in bit ``i``; classes may
+    overlap, and bits from ``classes`` on must be 0. Raises ValueError for other shapes, types or bits.
     """
     predicted, expected = _flat(prediction_bits, classes), _flat(reference_bits, classes)
     if prediction_bits.shape != reference_bits.shape:
@@ -57,12 +44,6 @@ def _areas(bits: np.ndarray, occupied: np.ndarray, classes: int) -> np.ndarray:
     """Pixels of each class in ``bits``, then those of no class in ``occupied``; (classes + 1,) int64."""
     per_class = [np.count_nonzero(bits & bits.dtype.type(1 << index)) for index in range(classes)]
     return np.array([*per_class, occupied.size - np.count_nonzero(occupied)], np.int64)
-
-
-# Overlap scores as functions of counts, for one image or many at once.
-#
-# Names and formulas follow Metrics Reloaded (Maier-Hein, Reinke et al., Nature Methods 21, 195-212,
-# 2024); see docs/metrics.md, also for the convention where a class is empty.
 
 
 def iou(counts: np.ndarray) -> np.ndarray:

@@ -24,7 +24,8 @@ from segpipe.preprocess.geometry import Geometry, at_original_size
 from segpipe.preprocess.store import pack_bits, write_table
 from segpipe.samples.sample import Sample, mask_inside
 from segpipe.samples.shards import read_table
-from segpipe.score.columns import measure, measured_columns, score_table
+from segpipe.score.columns import measured_columns, score_table
+from segpipe.score.measure import measure
 from segpipe.score.overlap import counts_from_bits
 
 SPACING = ["spacing_row_mm", "spacing_column_mm"]

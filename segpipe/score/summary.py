@@ -1,4 +1,7 @@
-"""The whole report in a few numbers: the content of summary.json."""
+"""The whole report in a few numbers: the content of summary.json.
+
+Each image counts alike for a mean, each pixel for what is pooled; docs/metrics.md says which to use.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,10 +14,9 @@ from segpipe.score.columns import BACKGROUND, OF_COUNTS, measured_metrics
 from segpipe.score.intervals import LEVEL, MOST_DRAWS, bca_intervals, draws_for, ratio, sums_by_patient
 from segpipe.score.overlap import COUNTS, dice, iou
 
-# Scores over many images: how they are distributed, and how far their mean may be from the truth.
-#
-# Each image counts alike for a mean, each pixel for what is pooled; docs/metrics.md says which to use.
-
+STATUSES = ("scored", "unlabelled", "quarantined", "training")
+METHOD = "BCa bootstrap over patients"
+_WORST = 3  # images named
 _QUARTILES = {"q1": 0.25, "median": 0.5, "q3": 0.75}
 _WEIGHTS = {"iou": 1, "dice": 2}  # of tp, beside one of fp and of fn
 
@@ -94,13 +96,6 @@ def pooled(
 def _number(value: Any) -> float | None:
     """JSON has no NaN."""
     return None if np.isnan(value) else float(value)
-
-
-# The whole report in a few numbers: the content of summary.json.
-
-STATUSES = ("scored", "unlabelled", "quarantined", "training")
-METHOD = "BCa bootstrap over patients"
-_WORST = 3
 
 
 def summarise(table: pd.DataFrame, classes: Sequence[str], score: Score, seed: int = 0) -> dict[str, Any]:

@@ -1,18 +1,16 @@
-"""Distances between contours, what Metrics Reloaded makes of them, and the overlap of rims."""
+"""Distances between contours, what Metrics Reloaded makes of them, and Boundary IoU, the overlap of rims.
+
+A contour is the pixels of a mask that have one beyond it among their four neighbours; beyond the image there is no
+mask. Distances are between centres of pixels, each contour's pixels to the nearest of the other. They are exact: found
+by a tree over the contours, which is quicker than a distance transform of the picture and knows any spacing.
+docs/metrics.md has the formulas, and where other libraries differ.
+"""
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from scipy.spatial import cKDTree
-
-# Distances between contours, and what Metrics Reloaded makes of them.
-#
-# A contour is the pixels of a mask that have one beyond it among their four neighbours; beyond the image there is no
-# mask. Distances are between centres of pixels, each contour's pixels to the nearest of the other. They are exact:
-# found
-# by a tree over the contours, which is quicker than a distance transform of the picture and knows any spacing.
-# docs/metrics.md has the formulas, and where other libraries differ.
 
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 _ROUNDING = 1e-9  # a distance that is the tolerance but for rounding is within it
@@ -75,12 +73,6 @@ def _to_nearest(points: np.ndarray, others: np.ndarray, spacing: tuple[float, fl
     return np.asarray(np.hypot(*((points - others[nearest]) * spacing).T))
 
 
-# Boundary IoU: the overlap of the rims of two masks.
-#
-# Cheng, Girshick, Dollár, Berg and Kirillov, Boundary IoU, CVPR 2021, arXiv:2103.16562. Plain IoU hardly notices how
-# well a large structure is outlined; this does at every size.
-
-
 def rim_width(shape: tuple[int, int], share: float) -> int:
     """The width in pixels for an image of ``shape`` (rows, columns): ``share`` of its diagonal, at least 1."""
     return max(1, round(share * float(np.hypot(*shape))))
@@ -99,7 +91,11 @@ def rim(mask: np.ndarray, width: int) -> np.ndarray:
 
 
 def boundary_iou(prediction: np.ndarray, reference: np.ndarray, width: int) -> float:
-    """IoU of the two rims; 1 where both masks are empty, 0 where one is. Masks are uint8 0 and 1 (rows, columns)."""
+    """IoU of the two rims; 1 where both masks are empty, 0 where one is. Masks are uint8 0 and 1 (rows, columns).
+
+    Cheng, Girshick, Dollár, Berg and Kirillov, Boundary IoU, CVPR 2021, arXiv:2103.16562. Plain IoU hardly notices how
+    well a large structure is outlined; this does at every size.
+    """
     if not prediction.any() or not reference.any():
         return float(prediction.any() == reference.any())
     ours, theirs = rim(prediction, width), rim(reference, width)

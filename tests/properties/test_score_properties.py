@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from segpipe.score.columns import score_table
-from segpipe.score.overlap import confusion_counts, counts_from_bits, dice, iou, miou
+from segpipe.score.overlap import counts_from_bits, dice, iou, miou
+from tests.unit.score.masks import confusion_counts
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 7), st.integers(1, 7))
 PAIRS = SHAPES.flatmap(lambda shape: st.tuples(arrays(bool, shape), arrays(bool, shape)))

@@ -1,18 +1,17 @@
-"""Which images the page shows, and their pictures with masks as outlines."""
+"""The pictures of the page: WebP, and masks as paths of SVG, which stay sharp at any zoom."""
 
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from segpipe.preprocess.store import unpack_bits
+from segpipe.report.cases import Kind, Layers
 
-# Masks as outlines: the paths of SVG, which stay sharp at any zoom.
-
+LONGEST_SIDE = 512  # pixels
+_QUALITY = 80  # of WebP, 0 to 100
 _FINER = 2  # outlines run through the middles of pixels of this many times the resolution
 _TOLERANCE = 0.5  # pixels that the simplified outline may be off: stairs of a slanted edge become a line
 
@@ -38,14 +37,6 @@ def _short(number: float) -> str:
     return f"{number:.2f}".rstrip("0").rstrip(".")
 
 
-# Which images the page shows, and their pictures.
-
-Kind = Literal["worst", "best", "sample"]
-KINDS: tuple[Kind, ...] = ("worst", "best", "sample")
-LONGEST_SIDE = 512  # pixels
-_QUALITY = 80  # of WebP, 0 to 100
-
-
 @dataclass(frozen=True)
 class Shown:
     """One picture of the page; ``image`` is WebP in base64, the outlines are one SVG path per class."""
@@ -59,28 +50,9 @@ class Shown:
     prediction: list[str]
 
 
-def choose_shown(table: pd.DataFrame, each: int, seed: int) -> list[tuple[Kind, str]]:
-    """Kind and image_id of at most ``each`` images of a kind, none twice, whatever the order of rows.
-
-    The worst and the best of the scored ones by miou, then a sample drawn with ``seed`` from all others that have a
-    mask. The worst come first, so that few images show the worst.
-    """
-    scored = table[table["status"] == "scored"].sort_values(["miou", "image_id"])
-    ids = [str(name) for name in scored["image_id"]]
-    worst = ids[:each]
-    best = ids[len(worst) :][::-1][:each]
-    predicted = table.loc[table["status"].isin(["scored", "unlabelled"]), "image_id"].astype(str)
-    others = sorted(set(predicted).difference(worst, best))
-    drawn = np.random.default_rng(seed).permutation(len(others))[:each]
-    sample = [others[index] for index in sorted(drawn)]
-    return [(kind, name) for kind, names in zip(KINDS, (worst, best, sample), strict=True) for name in names]
-
-
-def draw(
-    kind: Kind, image_id: str, pictures: tuple[np.ndarray, np.ndarray, np.ndarray], classes: Sequence[str]
-) -> Shown:
-    """A picture for the page, from image, reference and prediction as the store has them (rows, columns)."""
-    image, reference, prediction = pictures
+def draw(kind: Kind, image_id: str, layers: Layers, classes: Sequence[str]) -> Shown:
+    """A picture for the page."""
+    image, reference, prediction = layers
     small = _shrunk(image, cv2.INTER_AREA)
     rows, columns = small.shape
     paths = [

@@ -13,13 +13,13 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from segpipe.config.load import shareable
-from segpipe.config.stages import PredictStage, ReportStage
+from segpipe.config.stages import ReportStage
 from segpipe.files.atomic import write_text
 from segpipe.log import logger
-from segpipe.report.cases import read_pictures
+from segpipe.report.cases import KINDS
 from segpipe.report.columns import report_columns
 from segpipe.report.findings import quarantined_by_cause
-from segpipe.report.page.cases import KINDS, Shown, choose_shown, draw
+from segpipe.report.page.cases import Shown
 from segpipe.report.page.packed import Packed, pack_table, script_json
 from segpipe.report.page.run_facts import RunFacts
 from segpipe.report.page.texts import REFERENCES, filled, languages, load_texts, paragraph
@@ -163,28 +163,24 @@ def interval(summary: Mapping[str, Any], name: str) -> tuple[float, float] | Non
 # Gathering what the page shows, and writing it.
 
 MOST_BYTES = 15_000_000  # of the page, which mail servers still take
-_ABOUT_COLUMNS = 200_000  # bytes kept free for their names and descriptions
+_REST = 1_500_000  # bytes kept free for all that is neither a picture nor a column of the table
 _PATHS = ("root", "patient_salt_file", "patient_salt_stamp")
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_page(
     stage: ReportStage,
-    predict: PredictStage,
     facts: RunFacts,
     results: Path,
-    shards: Sequence[str],
     table: pd.DataFrame,
     summary: Mapping[str, Any],
+    shown: Sequence[Shown],
 ) -> None:
     """Write ``report.html`` into ``results``.
 
     ``table`` and ``summary`` are those of report.csv and summary.json. The same files in ``results`` and the same
     versions give the same bytes.
     """
-    wanted = choose_shown(table, stage.cases, stage.seed)
-    pictures = read_pictures({name for _, name in wanted}, predict, results, shards)
-    shown = [draw(kind, name, pictures[name], stage.classes) for kind, name in wanted]
     html = page(stage, table, summary, shown, facts, csv_rows(results / "comparison.csv"))
     write_text(results / "report.html", html)
     logger.info("report.html: %.1f MB, %d pictures", len(html.encode()) / 1e6, len(shown))
@@ -211,14 +207,12 @@ def page(
         "paragraphs": {name: paragraph(facts, summary, bounds, found) for name, found in texts.items()},
         "formats": _formats(table), "t": _translator(texts[stage.language]), "text": texts[stage.language],
     }  # fmt: skip
-    template = _template()
-    data = script_json(_data(stage, table, texts, [], facts))
-    without = template.render(context | {"columns": [], "data": data, "left_out": []})
-    packed, left_out = pack_table(table, MOST_BYTES - len(without.encode()) - _ABOUT_COLUMNS)
+    pictures = sum(len(one.image) + sum(map(len, one.reference + one.prediction)) for one in shown)
+    packed, left_out = pack_table(table, MOST_BYTES - pictures - _REST)
     if left_out:
         logger.warning("report.html: columns left out, since it may have 15 MB: %s", ", ".join(left_out))
     data = script_json(_data(stage, table, texts, packed, facts))
-    return template.render(context | {"columns": packed, "data": data, "left_out": left_out})
+    return _template().render(context | {"columns": packed, "data": data, "left_out": left_out})
 
 
 def _template() -> jinja2.Template:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from segpipe.config import Score
-from segpipe.score.columns import count_components, measure, measured_columns
+from segpipe.score.columns import measured_columns
+from segpipe.score.measure import count_components, measure
 from tests.unit.score.masks import mask
 
 SCORE = Score(calibration=False, tolerances_px=[1], tolerances_mm=[0.5, 2])

@@ -3,16 +3,8 @@
 import numpy as np
 import pytest
 
-from segpipe.score.overlap import (
-    confusion_counts,
-    dice,
-    iou,
-    miou,
-    miou_foreground,
-    precision,
-    recall,
-    relative_area_difference,
-)
+from segpipe.score.overlap import dice, iou, miou, miou_foreground, precision, recall, relative_area_difference
+from tests.unit.score.masks import confusion_counts
 
 #       tp, fp, fn, tn        iou     dice
 TABLE = [
