@@ -42,7 +42,7 @@ With MONAI (`pip install 'monai[fire]'`); from this folder:
 
 `models/model.safetensors` holds the weights, and is what both commands read; `models/model.json` says how images are
 prepared. `models/model.pt` has the same weights as a state dict, tensors only, for programs that look for it:
-`torch.load(path, weights_only=True)`. A MONAI config can run any code: run bundles only of people whom you trust.
+`torch.load(path, weights_only=True)`. A MONAI config can run any code: run only bundles that you trust.
 
 The masks are what they are described to be in `MODEL_CARD.md`: please read it.
 """

@@ -33,7 +33,7 @@ from segpipe.preprocess.read import reason
 def image_files(folder: str, output: str) -> list[dict[str, Any]]:
     """All files below ``folder`` but those below ``output``, for MONAI's Dataset; none where there is no such folder.
 
-    A bundle is also opened to be looked at; what is missing is complained of when it runs.
+    A bundle is also opened without being run; only :meth:`Evaluator.run` complains that there is no image.
     """
     if not Path(folder).is_dir():
         return []

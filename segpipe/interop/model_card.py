@@ -56,8 +56,8 @@ USE = (
     "Research: measuring structures on radiographs like those it was trained on, with a person who looks at the masks.",
     "It is no medical device, was examined by no authority, and must not be the ground of a decision about a patient.",
     "",
-    "*To be completed by who passes the model on: for which question, which patients, which devices; licence of model",
-    "and data; whom to ask.*",
+    "*To be completed by those who pass the model on: for which question, which patients, which devices; licence of",
+    "model and data; whom to ask.*",
 )
 
 
@@ -72,7 +72,7 @@ def _facts(folder: Path, card: ModelCard) -> Iterator[str]:
     trained = [f"{name} {card.provenance[name]}" for name in ("segpipe", "torch") if name in card.provenance]
     yield f"| trained by | {', '.join(trained) or 'unknown'} |"
     yield f"| SHA-256 of the weights | `{weights_hash(folder)}` |"
-    yield f"| training contract | `{card.provenance.get('contract', 'unknown')}` |"
+    yield f"| training fingerprint | `{card.provenance.get('fingerprint', 'unknown')}` |"
 
 
 def _data(card: ModelCard, tested: Tested | None) -> Iterator[str]:
@@ -133,7 +133,7 @@ def _sites(rows: pd.DataFrame) -> Iterator[str]:
 
 def _limits(card: ModelCard) -> Iterator[str]:
     yield "- Images of other views, devices, ages or diseases than in the training data: nothing is known of these."
-    yield "- It finds its classes in any image, also where there are none; it does not say how sure it is."
+    yield "- It finds its classes in any image, even where they are absent; it does not say how sure it is."
     sided = [name for name in card.classes if {"left", "right"} & set(name.split("_"))]
     if sided:
         yield f"- {', '.join(sided)}: a mirrored image gets the wrong side."

@@ -24,7 +24,7 @@ CHEXMASK = ("Left Lung", "Right Lung", "Heart")
 IMAGE_COLUMNS = ("image_id", "Image Index", "ImageID", "dicom_id", "Path", "ImageId", "image")
 SIZE_COLUMNS = ("Height", "Width")
 QUALITY = "Dice RCA"  # CheXmask's estimates of a mask's quality start so
-LONGEST_FIELD = 2**27  # bytes; run lengths of a large picture with ragged edges take some 100 KB
+LONGEST_FIELD = 2**27  # bytes; run lengths of a large image with ragged edges take some 100 KB
 EMPTY = ("", "-1")
 
 
@@ -63,7 +63,7 @@ class RunLengths:
         """The mask of ``shape`` (rows, columns), uint8 of 0 and 1.
 
         Empty text and -1 mean an empty mask. Raises ImageError for everything that is no row of runs within the
-        picture, one after the other.
+        image, one after the other.
         """
         check_size(*shape)
         if text.strip() in EMPTY:
@@ -76,7 +76,7 @@ class RunLengths:
         pixels = shape[0] * shape[1]
         if starts[0] < 0 or ends[-1] > pixels or (starts[1:] < ends[:-1]).any():
             raise ImageError(
-                f"has runs that overlap, or leave the picture of {shape[0]} x {shape[1]} pixels; "
+                f"has runs that overlap, or leave the image of {shape[0]} x {shape[1]} pixels; "
                 "check its size, and whether starts are absolute or relative and count from 0 or 1"
             )
         gaps = np.diff(np.stack([starts, ends], axis=1).ravel(), prepend=0, append=pixels)
@@ -92,7 +92,7 @@ def _numbers(text: str) -> tuple[np.ndarray, np.ndarray]:
     if len(numbers) % 2:
         raise ImageError(f"has {len(numbers)} numbers, which are no pairs of start and length")
     if numbers.min() < 0 or numbers.max() > 2**40:
-        raise ImageError("has run lengths below 0, or beyond any picture")
+        raise ImageError("has run lengths below 0, or beyond any image")
     return numbers[0::2], numbers[1::2]
 
 

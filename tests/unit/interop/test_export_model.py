@@ -50,6 +50,11 @@ def test_the_card_has_the_scores_of_the_fold_that_the_model_never_saw(model, res
     assert "## Limits" in text
 
 
+def test_the_card_names_the_training_fingerprint(tmp_path):
+    export_model(write_model(tmp_path / "fold0", fingerprint="f00d"), tmp_path / "out", [])
+    assert "| training fingerprint | `f00d` |" in (tmp_path / "out/MODEL_CARD.md").read_text()
+
+
 def test_without_a_run_the_card_says_what_is_missing(model, tmp_path):
     export_model(model, tmp_path / "out", [])
     text = (tmp_path / "out/MODEL_CARD.md").read_text()
