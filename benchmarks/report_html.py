@@ -14,9 +14,8 @@ import pandas as pd
 from segpipe.config import Score
 from segpipe.config.stages import ReportStage
 from segpipe.demo.render import phantom_arrays
-from segpipe.report.cases import choose_shown
+from segpipe.report.cases import choose_shown, draw
 from segpipe.report.columns import report_columns
-from segpipe.report.page.cases import draw
 from segpipe.report.page.page import page
 from segpipe.report.page.run_facts import read_facts
 from segpipe.report.table import build_report

@@ -16,7 +16,7 @@ from segpipe.errors import InputError
 from segpipe.files.json_file import canonical_json
 from segpipe.models.card import ModelCard
 from segpipe.models.weights import weights_hash
-from segpipe.report.stage import run_table
+from segpipe.report.table import run_table
 from segpipe.samples.scan import newest_scan
 from segpipe.score.summary import METHOD, of_images
 

@@ -1,22 +1,32 @@
-"""Which images are shown in the overview and on the page, and their pictures as the network saw them."""
+"""Which images the overview and the page show, and their pictures as the network saw them.
 
+The page has them as WebP, with the masks as paths of SVG, which stay sharp at any zoom.
+"""
+
+import base64
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 import pandas as pd
 
 from segpipe.config.stages import PredictStage
 from segpipe.masks.store import MaskReader
 from segpipe.preprocess.geometry import Geometry, fit_mask
-from segpipe.preprocess.store import open_store, pack_bits
+from segpipe.preprocess.store import open_store, pack_bits, unpack_bits
 
 Group = Literal["best", "median", "worst"]  # of the overview
 GROUPS: tuple[Group, ...] = ("best", "median", "worst")
 Kind = Literal["worst", "best", "sample"]  # of the page
 KINDS: tuple[Kind, ...] = ("worst", "best", "sample")
+
+LONGEST_SIDE = 512  # pixels
+_QUALITY = 80  # of WebP, 0 to 100
+_FINER = 2  # outlines run through the middles of pixels of this many times the resolution
+_TOLERANCE = 0.5  # pixels that the simplified outline may be off: stairs of a slanted edge become a line
 
 Layers = tuple[np.ndarray, np.ndarray, np.ndarray]  # image, reference, prediction; see read_layers
 
@@ -35,6 +45,19 @@ class Case:
     image: np.ndarray
     reference: np.ndarray
     prediction: np.ndarray
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One picture of the page; ``image`` is WebP in base64, the outlines are one SVG path per class."""
+
+    kind: Kind
+    image_id: str
+    columns: int
+    rows: int
+    image: str
+    reference: list[str]
+    prediction: list[str]
 
 
 def choose_cases(table: pd.DataFrame, each: int = 3) -> list[tuple[Group, str]]:
@@ -97,3 +120,52 @@ def read_layers(
 
 def _as_uint8(image: np.ndarray) -> np.ndarray:
     return image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
+
+
+def draw(kind: Kind, image_id: str, layers: Layers, classes: Sequence[str]) -> Shown:
+    """A picture for the page."""
+    image, reference, prediction = layers
+    small = _shrunk(image, cv2.INTER_AREA)
+    rows, columns = small.shape
+    paths = [
+        [outline(_shrunk(mask, cv2.INTER_NEAREST)) for mask in unpack_bits(np.ascontiguousarray(bits), len(classes))]
+        for bits in (reference, prediction)
+    ]
+    return Shown(kind, image_id, columns, rows, _webp(small), *paths)
+
+
+def _webp(image: np.ndarray) -> str:
+    done, data = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
+    if not done:
+        raise RuntimeError("OpenCV cannot write WebP")
+    return base64.b64encode(data.tobytes()).decode()
+
+
+def _shrunk(picture: np.ndarray, how: int) -> np.ndarray:
+    rows, columns = picture.shape
+    scale = min(1.0, LONGEST_SIDE / max(rows, columns))
+    if scale == 1.0:
+        return np.ascontiguousarray(picture)
+    size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
+    return np.asarray(cv2.resize(picture, size, interpolation=how))
+
+
+def outline(mask: np.ndarray) -> str:
+    """A 0/1 mask (rows, columns) as the ``d`` of an SVG path; filled by the even-odd rule it is the mask.
+
+    Units are pixels, (0, 0) is the upper left corner. Blank for an empty mask.
+    """
+    fine = cv2.resize(mask.astype(np.uint8), None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_NEAREST)
+    contours, _ = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    return "".join(_path(contour) for contour in contours)
+
+
+def _path(contour: np.ndarray) -> str:
+    """A closed path from a contour of the finer grid, int (n, 1, 2) of columns and rows."""
+    points = cv2.approxPolyDP(contour, _TOLERANCE * _FINER, True)
+    points = (points if len(points) > 2 else contour)[:, 0]
+    return "M" + "L".join(f"{_short(x)} {_short(y)}" for x, y in ((points + 0.5) / _FINER).tolist()) + "Z"
+
+
+def _short(number: float) -> str:
+    return f"{number:.2f}".rstrip("0").rstrip(".")

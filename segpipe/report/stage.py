@@ -5,30 +5,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from segpipe.config.stages import PredictStage, ReportStage, load_stage
-from segpipe.dataset.flags import count_findings, with_checks
+from segpipe.dataset.flags import count_findings
 from segpipe.files.atomic import write_text
 from segpipe.files.json_file import canonical_json
 from segpipe.files.table import write_csv, write_parquet
 from segpipe.log import logger
-from segpipe.report.cases import Case, choose_cases, choose_shown, read_layers
+from segpipe.report.cases import Case, choose_cases, choose_shown, draw, read_layers
 from segpipe.report.overview import write_overview
-from segpipe.report.page.cases import draw
 from segpipe.report.page.page import write_page
 from segpipe.report.page.run_facts import read_facts
-from segpipe.report.quality import correlations, spread, with_quality, with_repeats
-from segpipe.report.sources import check_scored, read_images, read_predictions, read_scores
-from segpipe.report.table import build_report
-from segpipe.score.columns import measured_columns, score_columns
+from segpipe.report.table import run_table
+from segpipe.score.calibration import rank_correlation
 from segpipe.score.groups import group_table, miou_of_groups
 from segpipe.score.summary import summarise
 
-TRAINING = (
-    "its patient trained or validated the only model (folds.scheme: holdout), so it is not predicted; "
-    "kfold scores every image"
-)
+# What may tell of a mask without its reference.
+MEASURES = ("entropy", "disagreement", "components", "predicted_area_z")
 
 
 def write_run_report(configs: Mapping[str, Path], results: Path, shards: Sequence[str], with_folds: bool) -> None:
@@ -61,35 +57,15 @@ def write_run_report(configs: Mapping[str, Path], results: Path, shards: Sequenc
     logger.info("report: %d rows", len(table))
 
 
-def run_table(stage: ReportStage, results: Path, shards: Sequence[str], with_folds: bool) -> pd.DataFrame:
-    """The report's table (:func:`segpipe.report.table.build_report`) from the tables of all stages."""
-    images, predictions = read_images(stage, results, shards), read_predictions(stage, results, shards)
-    measured = [*score_columns(stage.classes), *measured_columns(stage.classes, stage.score)]
-    scores = read_scores(results, shards, ["image_id", *measured])
-    check_scored(scores, predictions)
-    repeats = range(1, stage.repeats + 1)
-    scores = with_repeats(scores, results, shards, repeats)
-    if with_folds:
-        columns = ["image_id", "fold", "duplicate_of", "near_duplicate_of"]
-        gathered = pd.read_parquet(results / "dataset" / "dataset.parquet", columns=columns)
-        images = images.merge(gathered, on="image_id", how="left")
-    images = with_checks(images, stage.checks, stage.classes)
-    images["status"], images["reason"] = _outcome(images, predictions)
-    tidied = predictions.loc[predictions["predicted"], ["image_id", "engine", "removed_pixels", "filled_pixels"]]
-    images = images.merge(tidied, on="image_id", how="left")
-    images = with_quality(images, predictions, stage.classes)
-    return build_report(images, scores, stage.classes, stage.carried, repeats, stage.score)
-
-
 def run_groups(stage: ReportStage, table: pd.DataFrame) -> pd.DataFrame:
-    """The content of groups.csv; ``table`` is the report's (:func:`run_table`)."""
+    """The content of groups.csv; ``table`` is the report's (:func:`segpipe.report.table.run_table`)."""
     return group_table(table, stage.classes, stage.score, stage.by, stage.bands, stage.seed)
 
 
 def run_summary(
     stage: ReportStage, results: Path, table: pd.DataFrame, groups: pd.DataFrame, with_folds: bool
 ) -> dict[str, Any]:
-    """The content of summary.json; ``table`` is the report's (:func:`run_table`), ``groups`` those of groups.csv."""
+    """The content of summary.json; ``table`` is the report's, ``groups`` those of groups.csv."""
     summary = {
         "title": stage.title,
         **summarise(table, stage.classes, stage.score, stage.seed),
@@ -104,16 +80,29 @@ def run_summary(
     return summary
 
 
-SEEN = (
-    "a model that predicts it was trained on this patient's pictures (as model.weights, or through model.init), so "
-    "that its score would say nothing"
-)
+def correlations(table: pd.DataFrame, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Spearman's rank correlation of each measure with IoU over the scored images, and their number.
+
+    ``table`` is the report. A measure that helps has a strong negative one: the more doubt, the lower the IoU. None
+    where it is the same for all, or there are fewer than three. Of areas the distance from the middle counts.
+    """
+    scored = table[table["status"] == "scored"]
+    rows = []
+    for measure in MEASURES:
+        for name in classes:
+            values = scored[f"{measure}_{name}"].astype("float64").abs()
+            found, count = rank_correlation(values, scored[f"iou_{name}"])
+            rows.append({"measure": measure, "class": name, "spearman": None if np.isnan(found) else found, "n": count})
+    return rows
 
 
-def _outcome(images: pd.DataFrame, predictions: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Status and reason of each image after all stages."""
-    found = predictions.set_index("image_id").loc[images["image_id"], ["predicted", "seen"]].to_numpy(bool)
-    usable = (images["status"] != "quarantined").to_numpy()
-    skipped, seen = usable & ~found[:, 0], usable & found[:, 1]
-    status = images["status"].replace({"labelled": "scored"}).where(~(skipped | seen), "training")
-    return status, images["reason"].where(~skipped, TRAINING).where(~seen, SEEN)
+def spread(table: pd.DataFrame, repeats: Sequence[int]) -> dict[str, Any]:
+    """Mean MIoU of each seed alone, their standard deviation (n - 1), and of the seeds together; None of no images.
+
+    ``table`` is the report.
+    """
+    scored = table[table["status"] == "scored"]
+    if scored.empty:
+        return {"miou": [None] * len(repeats), "sd": None, "together": None}
+    mious = pd.Series([float(scored[f"miou_repeat_{repeat}"].mean()) for repeat in repeats])
+    return {"miou": mious.tolist(), "sd": float(mious.std(ddof=1)), "together": float(scored["miou"].mean())}

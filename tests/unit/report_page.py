@@ -10,8 +10,7 @@ import pandas as pd
 from segpipe.config import Score
 from segpipe.config.stages import ReportStage
 from segpipe.demo.render import phantom_arrays
-from segpipe.report.cases import choose_shown
-from segpipe.report.page.cases import draw
+from segpipe.report.cases import choose_shown, draw
 from segpipe.report.page.page import page
 from segpipe.report.page.run_facts import RunFacts, read_facts
 from segpipe.report.table import build_report

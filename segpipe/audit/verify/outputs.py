@@ -28,7 +28,8 @@ from segpipe.masks.journal import Entry
 from segpipe.masks.store import open_masks
 from segpipe.models.card import WEIGHTS, read_card
 from segpipe.preprocess.store import FILES
-from segpipe.report.stage import run_groups, run_summary, run_table
+from segpipe.report.stage import run_groups, run_summary
+from segpipe.report.table import run_table
 from segpipe.samples.shards import unit_hash
 from segpipe.score.columns import BACKGROUND, score_table
 from segpipe.score.overlap import COUNTS

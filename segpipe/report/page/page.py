@@ -16,10 +16,9 @@ from segpipe.config.load import shareable
 from segpipe.config.stages import ReportStage
 from segpipe.files.atomic import write_text
 from segpipe.log import logger
-from segpipe.report.cases import KINDS
+from segpipe.report.cases import KINDS, Shown
 from segpipe.report.columns import report_columns
 from segpipe.report.findings import quarantined_by_cause
-from segpipe.report.page.cases import Shown
 from segpipe.report.page.packed import Packed, pack_table, script_json
 from segpipe.report.page.run_facts import RunFacts
 from segpipe.report.page.texts import REFERENCES, filled, languages, load_texts, paragraph

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from segpipe.demo.render import phantom_arrays
-from segpipe.report.cases import choose_shown
-from segpipe.report.page.cases import LONGEST_SIDE, draw, outline
+from segpipe.report.cases import LONGEST_SIDE, choose_shown, draw, outline
 from tests.unit.report_page import filled_path
 
 

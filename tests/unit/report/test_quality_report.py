@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segpipe.report.quality import correlations, with_quality
+from segpipe.report.stage import correlations
+from segpipe.report.table import with_quality
 
 
 def test_what_prediction_found_comes_to_the_images_and_areas_become_unusual():

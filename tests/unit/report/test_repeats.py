@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from segpipe.preprocess.store import write_table
-from segpipe.report.quality import spread, with_repeats
-from segpipe.report.table import build_report
+from segpipe.report.stage import spread
+from segpipe.report.table import build_report, with_repeats
 from segpipe.score.columns import score_table
 
 

@@ -6,7 +6,7 @@ import pytest
 from segpipe.config.stages import stage_configs
 from segpipe.errors import InputError
 from segpipe.preprocess.store import empty_row, write_rows
-from segpipe.report.sources import read_images, read_predictions
+from segpipe.report.table import read_images, read_predictions
 from segpipe.samples.sample import Sample
 from tests.unit.samples.configs import write_config
 

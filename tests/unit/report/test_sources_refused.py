@@ -5,7 +5,7 @@ import pytest
 
 from segpipe.errors import InputError
 from segpipe.preprocess.store import write_table
-from segpipe.report.sources import check_scored, read_scores
+from segpipe.report.table import check_scored, read_scores
 
 
 def test_a_class_that_was_renamed_is_an_error_that_says_what_to_do(tmp_path):

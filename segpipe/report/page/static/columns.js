@@ -1,4 +1,4 @@
-// The report's columns: unpacked when they are first needed (segpipe/report/html/packed.py says what is inside).
+// The report's columns: unpacked when they are first needed (segpipe/report/page/packed.py says what is inside).
 
 const page = JSON.parse(document.getElementById("page-data").textContent);
 const columnIndex = new Map(page.columns.map((column, index) => [column.name, index]));

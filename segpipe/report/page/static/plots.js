@@ -1,8 +1,8 @@
-// What all charts share: size, axes in the page's colours, drawing anew when the page changes.
+// What all charts share: size, axes in the page's colours, redrawing when the page changes.
 
 const drawings = [];
 
-// Draw now, and again when theme, language or width change; `draw(width)` fills the element anew.
+// Draw now, and again when theme, language or width change; `draw(width)` fills the element again.
 function keepDrawn(element, draw) {
   let width = 0;
   const again = () => draw(Math.max(200, element.clientWidth));
