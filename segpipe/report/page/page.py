@@ -151,14 +151,6 @@ def csv_rows(path: Path) -> list[dict[str, str]]:
     return [{str(key): str(value) for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def interval(summary: Mapping[str, Any], name: str) -> tuple[float, float] | None:
-    """The 95 % interval of a mean in summary.json, if it has one."""
-    found = summary["metrics"].get(name, {})
-    if found.get("low") is None or found.get("high") is None:
-        return None
-    return float(found["low"]), float(found["high"])
-
-
 # Gathering what the page shows, and writing it.
 
 MOST_BYTES = 15_000_000  # of the page, which mail servers still take
@@ -195,15 +187,14 @@ def page(
 ) -> str:
     """The page's HTML; what is left out of its table for its size is said in the log and on the page."""
     texts = {language: load_texts(language) for language in languages()}
-    bounds = interval(summary, "miou")
     context = {
-        "stage": stage, "summary": summary, "facts": facts, "bounds": bounds,
+        "stage": stage, "summary": summary, "facts": facts,
         "further": {"comparison": comparison, "groups": group_rows(summary)},
         "language": stage.language, "languages": list(texts), "assets": load_assets(),
         "kinds": KINDS, "shown": shown, "cases": _case_facts(table, shown), "references": REFERENCES,
         "classes": class_rows(table, summary, stage.classes), "folds": fold_rows(table, summary),
         "reasons": reason_rows(table), "duplicates": duplicate_rows(table),
-        "paragraphs": {name: paragraph(facts, summary, bounds, found) for name, found in texts.items()},
+        "paragraphs": {name: paragraph(facts, summary, found) for name, found in texts.items()},
         "formats": _formats(table), "t": _translator(texts[stage.language]), "text": texts[stage.language],
     }  # fmt: skip
     pictures = sum(len(one.image) + sum(map(len, one.reference + one.prediction)) for one in shown)

@@ -58,16 +58,14 @@ REFERENCES = (
 )
 
 
-def paragraph(
-    facts: RunFacts, summary: Mapping[str, Any], bounds: tuple[float, float] | None, texts: Mapping[str, str]
-) -> str:
+def paragraph(facts: RunFacts, summary: Mapping[str, Any], texts: Mapping[str, str]) -> str:
     """Sentences in the language of ``texts``; what the run's files do not say is left out."""
-    sentences = [filled(texts[f"methods.{key}"], gaps) for key, gaps in _sentences(facts, summary, bounds, texts)]
+    sentences = [filled(texts[f"methods.{key}"], gaps) for key, gaps in _sentences(facts, summary, texts)]
     return texts["methods.between"].join(sentences)
 
 
 def _sentences(
-    facts: RunFacts, summary: Mapping[str, Any], bounds: tuple[float, float] | None, texts: Mapping[str, str]
+    facts: RunFacts, summary: Mapping[str, Any], texts: Mapping[str, str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     images, classes = summary["images"], [name for name in summary["classes"] if name != "background"]
     counts = {name: images[name] for name in ("total", "scored", "quarantined")}
@@ -82,8 +80,8 @@ def _sentences(
     miou = summary["metrics"]["miou"]
     if miou["n"]:
         yield "scores", {"miou": f"{miou['mean']:.3f}", "n": miou["n"]}
-        if bounds:
-            yield "interval", {"low": f"{bounds[0]:.3f}", "high": f"{bounds[1]:.3f}"}
+        if miou["low"] is not None:
+            yield "interval", {end: f"{miou[end]:.3f}" for end in ("low", "high")}
     versions = {name.replace("-", "_"): found for name, found in facts.versions.items()}
     yield "software", {name: versions.get(name, "?") for name in ("segpipe", "torch", "monai", "snakemake")}
 
