@@ -21,7 +21,7 @@ from segpipe.pool.worker import ItemFailure, Limits
 from segpipe.preprocess.read import PRELOAD, image_reader, quarantined
 from segpipe.report.columns import check_groups
 from segpipe.report.findings import findings_report
-from segpipe.report.summary import judge
+from segpipe.report.summary import check_quarantined
 from segpipe.report.table import build_report
 from segpipe.samples.sample import Sample
 from segpipe.samples.scan import list_samples
@@ -110,7 +110,7 @@ def _with_folds(images: pd.DataFrame, stage: DatasetStage) -> tuple[pd.DataFrame
 def _judged(images: pd.DataFrame, config: Config) -> SegpipeError | None:
     quarantined_ = int((images["status"] == "quarantined").sum())
     try:
-        judge({"images": {"total": len(images), "quarantined": quarantined_}}, config.data.tolerate)
+        check_quarantined(quarantined_, len(images), config.data.tolerate)
     except SegpipeError as error:
         return error
     return None

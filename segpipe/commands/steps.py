@@ -227,14 +227,14 @@ def check(
     import json
 
     from segpipe.files.atomic import write_text
-    from segpipe.report.summary import judge, summary_text
+    from segpipe.report.summary import check_quarantined, summary_text
 
     summary = json.loads((results / "summary.json").read_text(encoding="utf-8"))
     names = {"report": "report.csv", "page": "report.html", "groups": "groups.csv"}
     names |= {"overview": "overview.png", "masks": "masks"}
     text = summary_text(summary, {name: results / file for name, file in names.items()})
     typer.echo(f"\n{text}\n")
-    judge(summary, tolerate)
+    check_quarantined(summary["images"]["quarantined"], summary["images"]["total"], tolerate)
     if output:
         write_text(output, text + "\n")
 

@@ -1,4 +1,7 @@
-"""The tables of a comparison: a row per variant, per variant and seed, and per pair of variants, with paired tests."""
+"""The tables of a comparison: a row per variant, per variant and seed, and per pair of variants, with paired tests.
+
+The tests are Wilcoxon's signed-rank test over patients, one number for each, and Holm's correction for several tests.
+"""
 
 from collections.abc import Iterable, Sequence
 from itertools import combinations
@@ -11,8 +14,7 @@ from scipy import stats
 from segpipe.compare.scores import PatientScores, image_mean, mean_interval
 from segpipe.config.stages import CompareStage
 
-# Wilcoxon's signed-rank test over patients, one number for each, and Holm's correction for several tests.
-
+AXES = ("network", "loss", "patients")
 _DECIMALS = 9  # differences that agree to here are ties; beyond it sums leave noise
 
 
@@ -37,11 +39,6 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     corrected = np.empty(len(p_values))
     corrected[order] = np.minimum(1, np.maximum.accumulate(p_values[order] * factors))
     return corrected
-
-
-# The tables of a comparison: a row per variant, per variant and seed, and per pair of variants.
-
-AXES = ("network", "loss", "patients")
 
 
 def comparison_table(stage: CompareStage, scores: PatientScores, parameters: list[int]) -> pd.DataFrame:
@@ -120,7 +117,7 @@ def paired(scores: PatientScores, pairs: Sequence[tuple[int, int]], seed: int) -
     differences = miou[second] - miou[first]
     low, high = mean_interval(differences, sizes, seed)
     p_values = np.array([signed_rank_p(each) for each in differences], np.float64)
-    signs = np.sign(np.round(differences, 9))
+    signs = np.sign(np.round(differences, _DECIMALS))
     return pd.DataFrame(
         {
             "difference": _four_digits(image_mean(differences, sizes)),

@@ -12,8 +12,6 @@ from segpipe.errors import ConfigError
 from segpipe.preprocess.quality import share_column
 from segpipe.score.columns import BACKGROUND, column_name, measured_cells, score_cells
 
-# What one column of report.csv is.
-
 Kind = Literal["text", "integer", "score", "number", "boolean"]
 
 
@@ -26,7 +24,7 @@ class Column:
     description: str
 
 
-# What the columns of scores and counts mean.
+EVERYTHING = Score()
 
 _COUNTS = {
     "tp": "pixels in prediction and reference",
@@ -81,10 +79,6 @@ def _column(metric: str, of: str) -> Column:
         return Column(name, "number", f"{_NUMBERS[distance]}, {_UNITS[unit]}{where}")
     return Column(name, "number", _NUMBERS[metric] + where)
 
-
-# The one truth of report.csv's columns; docs/report-columns.md says the same and a test compares them.
-
-EVERYTHING = Score()
 
 _IDENTITY = (
     Column(
@@ -225,21 +219,13 @@ def report_columns(
     return columns
 
 
-# Whether report.csv will have the columns that ``report.by`` asks for; looked up before any job runs.
-
-_EACH_REPORT = {"fold", "site"}  # the default; all others are looked up in a module that imports pandas
-
-
 def check_groups(stage: ReportStage) -> None:
-    """Check ``report.by``.
+    """Check, before any job runs, that report.csv will have the columns that ``report.by`` asks for.
 
     Raises:
         ConfigError: there will be no such column; the text names those that are spelt alike.
     """
     wanted = dict.fromkeys(part for name in stage.by for part in name.split("+"))
-    if set(wanted) <= _EACH_REPORT:
-        return
-
     repeats = range(1, stage.repeats + 1)
     known = [column.name for column in report_columns(stage.classes, stage.carried, repeats, stage.score)]
     for name in wanted:

@@ -8,7 +8,7 @@ import pandas as pd
 from segpipe.config import Checks
 from segpipe.dataset.flags import count_flags, worst
 from segpipe.preprocess.quality import share_column
-from segpipe.report.summary import counted
+from segpipe.report.summary import counted, text_table
 
 MOST = 4  # images named for each finding
 MOST_REASONS = 10
@@ -83,14 +83,13 @@ def _areas(images: pd.DataFrame, classes: Sequence[str]) -> Iterator[str]:
     labelled = images[images["status"] == "labelled"]
     if labelled.empty or not classes:
         return
-    width = max(len("class"), *map(len, classes))
-    yield f"{'class':<{width}}  images  empty  median area  smallest  largest"
+    rows: list[tuple[str, ...]] = [("class", "images", "empty", "median area", "smallest", "largest")]
     for name in classes:
         shares = labelled[share_column(name)].astype("float64")
         there = shares[shares > 0]
         areas = (f"{100 * value:.1f} %" if len(there) else "" for value in (there.median(), there.min(), there.max()))
-        cells = zip((f"{len(there)}", f"{len(shares) - len(there)}", *areas), (6, 5, 11, 8, 7), strict=True)
-        yield f"{name:<{width}}  " + "  ".join(f"{cell:>{size}}" for cell, size in cells)
+        rows.append((name, str(len(there)), str(len(shares) - len(there)), *areas))
+    yield text_table(rows)
 
 
 def _folds(images: pd.DataFrame) -> Iterator[str]:

@@ -6,7 +6,13 @@ from typing import Any
 
 from segpipe.errors import QuarantineError
 
-# Tables for a terminal.
+WITHOUT = {
+    "train": "no image has it among those that train",
+    "val": "no image has it among those that choose the epoch of",
+    "test": "no image has it among those that test",
+}
+_MOST_GROUPS, _MOST_QUARANTINED = 12, 10
+_MEDIANS = ("hd95_mm", "hd95_px")
 
 
 def text_table(rows: Sequence[tuple[str, ...]]) -> str:
@@ -19,12 +25,6 @@ def text_table(rows: Sequence[tuple[str, ...]]) -> str:
         cells = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
         lines.append("  ".join([f"{first:<{widths[0]}}", *cells]).rstrip())
     return "\n".join(lines)
-
-
-# The scores in the printed summary: headline, classes, groups, and what tells of them without a reference.
-
-_MOST_GROUPS = 12
-_MEDIANS = ("hd95_mm", "hd95_px")
 
 
 def headline(summary: Mapping[str, Any]) -> str:
@@ -95,16 +95,6 @@ def _groups(groups: list[dict[str, Any]]) -> Iterator[str]:
             rows.append((group["group"], *counts, f"{group['mean']:.3f}", ends))
         left = len(of_column) - _MOST_GROUPS
         yield text_table(rows) + (f"\nand {left} more, see groups.csv" if left > 0 else "")
-
-
-# The summary that is printed when a run ends.
-
-_MOST_QUARANTINED = 10
-WITHOUT = {
-    "train": "no image has it among those that train",
-    "val": "no image has it among those that choose the epoch of",
-    "test": "no image has it among those that test",
-}
 
 
 def summary_text(summary: Mapping[str, Any], paths: Mapping[str, Path]) -> str:
@@ -187,19 +177,15 @@ def _quarantined(summary: Mapping[str, Any]) -> str:
     return "\n".join(["Quarantined:", *lines]) if cases else ""
 
 
-# Whether a run as a whole counts as successful.
-
-
-def judge(summary: Mapping[str, Any], tolerate: float) -> None:
+def check_quarantined(quarantined: int, total: int, tolerate: float) -> None:
     """Whether the run as a whole may count as successful.
 
     Raises:
         QuarantineError: more images are quarantined than tolerated; report.csv names each with its reason.
     """
-    bad, total = summary["images"]["quarantined"], summary["images"]["total"]
-    if bad > tolerate * total:
+    if quarantined > tolerate * total:
         raise QuarantineError(
-            f"{bad} of {total} images are quarantined ({bad / total:.1%}), more than data.tolerate allows "
-            f"({tolerate:.1%}). The report is complete: its column reason says what to mend. Mend the files, or raise "
-            "data.tolerate if the rest is enough."
+            f"{quarantined} of {total} images are quarantined ({quarantined / total:.1%}), more than data.tolerate "
+            f"allows ({tolerate:.1%}). The report is complete: its column reason says what to fix. Fix the files, or "
+            "raise data.tolerate if the rest is enough."
         )

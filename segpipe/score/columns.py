@@ -1,13 +1,15 @@
 """The columns of the score table, one row per image: scores and counts, then what is measured beside the counts."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 
 from segpipe.config import Score
 from segpipe.score.overlap import COUNTS, dice, iou, miou, miou_foreground, precision, recall, relative_area_difference
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Unit = Literal["px", "mm"]
 BACKGROUND = "background"
@@ -41,13 +43,15 @@ def score_columns(classes: Sequence[str]) -> list[str]:
     return [column_name(metric, of) for metric, of in score_cells(classes)]
 
 
-def score_table(image_ids: Sequence[str], counts: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
+def score_table(image_ids: Sequence[str], counts: np.ndarray, classes: Sequence[str]) -> "pd.DataFrame":
     """The scores of n images.
 
     ``counts`` is int (n, classes + 1, 4) from :mod:`segpipe.score.overlap`. Returns a table with the
     columns image_id and :func:`score_columns`, scores float64, counts int64, and bool for what is empty.
     Raises ValueError where the numbers of images or classes differ.
     """
+    import pandas as pd  # takes long, and the names of columns are looked up whenever the workflow is parsed
+
     if counts.shape != (len(image_ids), len(classes) + 1, len(COUNTS)):
         raise ValueError(f"counts are {counts.shape} for {len(image_ids)} images and {len(classes)} classes")
     values: dict[str, np.ndarray] = {"miou": miou(counts), "miou_foreground": miou_foreground(counts)}

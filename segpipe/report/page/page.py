@@ -24,8 +24,11 @@ from segpipe.report.page.run_facts import RunFacts
 from segpipe.report.page.texts import REFERENCES, filled, languages, load_texts, paragraph
 from segpipe.score.columns import BACKGROUND
 
-# The page's own script and styles, and the policy that lets a browser run nothing else.
-
+MOST_BYTES = 15_000_000  # of the page, which mail servers still take
+_REST = 1_500_000  # bytes kept free for all that is neither a picture nor a column of the table
+MOST_ROWS = 50  # of duplicates and reasons; the rest is in the case browser
+_PATHS = ("root", "patient_salt_file", "patient_salt_stamp")
+_TEMPLATES = Path(__file__).parent / "templates"
 FOLDER = Path(__file__).parent / "static"
 STYLES = ("vendor/uplot.css", "page.css", "browser.css", "viewer.css", "print.css")
 SCRIPTS = (
@@ -78,11 +81,6 @@ def _read(name: str) -> str:
 def _hash(text: str) -> str:
     """As Content Security Policy Level 3, 2.3.1, writes it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-# The page's small tables, ready to be shown: rows of texts and of numbers that the template rounds.
-
-MOST_ROWS = 50  # of duplicates and reasons; the rest is in the case browser
 
 
 def class_rows(table: pd.DataFrame, summary: Mapping[str, Any], classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -149,14 +147,6 @@ def csv_rows(path: Path) -> list[dict[str, str]]:
         return []
     table = pd.read_csv(path, dtype=str, keep_default_na=False, nrows=200)
     return [{str(key): str(value) for key, value in row.items()} for row in table.to_dict("records")]
-
-
-# Gathering what the page shows, and writing it.
-
-MOST_BYTES = 15_000_000  # of the page, which mail servers still take
-_REST = 1_500_000  # bytes kept free for all that is neither a picture nor a column of the table
-_PATHS = ("root", "patient_salt_file", "patient_salt_stamp")
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_page(

@@ -1,4 +1,7 @@
-"""What the page says, in each language, and the paragraph for a paper's methods."""
+"""What the page says, in each language, and the paragraph for a paper's methods.
+
+``texts/`` has a file per language, all with the same keys.
+"""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -7,9 +10,15 @@ from typing import Any
 
 from segpipe.report.page.run_facts import RunFacts
 
-# What the page says, in each language: one file per language in ``texts/``, the same keys in all of them.
-
 FOLDER = Path(__file__).parent / "texts"
+REFERENCES = (
+    "MONAI: Cardoso MJ, Li W, Brown R, et al. MONAI: an open-source framework for deep learning in healthcare. "
+    "arXiv:2211.02701, 2022.",
+    "PyTorch: Paszke A, Gross S, Massa F, et al. PyTorch: an imperative style, high-performance deep learning library. "
+    "Advances in Neural Information Processing Systems 32, 2019.",
+    "Snakemake: Mölder F, Jablonski KP, Letcher B, et al. Sustainable data analysis with Snakemake. F1000Research 10, "
+    "33, 2021.",
+)
 
 
 def languages() -> list[str]:
@@ -44,18 +53,6 @@ def _flat(table: dict[str, Any], prefix: str) -> list[tuple[str, str]]:
     for key, value in table.items():
         rows += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
     return rows
-
-
-# The paragraph for a paper's methods, written from what the run's files say.
-
-REFERENCES = (
-    "MONAI: Cardoso MJ, Li W, Brown R, et al. MONAI: an open-source framework for deep learning in healthcare. "
-    "arXiv:2211.02701, 2022.",
-    "PyTorch: Paszke A, Gross S, Massa F, et al. PyTorch: an imperative style, high-performance deep learning library. "
-    "Advances in Neural Information Processing Systems 32, 2019.",
-    "Snakemake: Mölder F, Jablonski KP, Letcher B, et al. Sustainable data analysis with Snakemake. F1000Research 10, "
-    "33, 2021.",
-)
 
 
 def paragraph(facts: RunFacts, summary: Mapping[str, Any], texts: Mapping[str, str]) -> str:

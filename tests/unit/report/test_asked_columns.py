@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from segpipe.config.load import parse_config
@@ -26,3 +29,10 @@ def test_another_name_is_an_error_with_those_that_are_spelt_alike(by):
 def test_a_name_like_no_other_is_an_error_that_says_where_names_stand():
     with pytest.raises(ConfigError, match=r"no column 'xyz'\. It has those of docs/report-columns\.md"):
         check(["xyz"])
+
+
+def test_the_look_up_does_not_wait_for_pandas():
+    """It is made whenever the workflow is parsed."""
+    code = "import sys, segpipe.report.columns; print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
