@@ -72,7 +72,7 @@ def _describe(made: Any, around: dict[str, Any]) -> None:
     made.name = f"segpipe run {around['name']}"
     made.description = "Segmentation of radiographs: masks, and a table of scores with a row for each image."
     made.datePublished = around.get("ended", "1970-01-01")  # else rocrate takes the present time
-    made.license = "not stated: it is for whoever publishes these results to say"
+    made.license = "not stated: the publisher of these results has to choose one"
     for profile, name in PROFILES.items():
         entity = _context(made, profile, "CreativeWork", name, version=profile.rpartition("/")[2])
         made.root_dataset.append_to("conformsTo", entity)

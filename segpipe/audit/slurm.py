@@ -166,11 +166,6 @@ class Run:
         """Whether its Snakemake is known to be gone."""
         return self.snakemake is not None and self.snakemake.is_gone
 
-    @property
-    def may_be_cancelled(self) -> bool:
-        """Whether its Snakemake does not run here, so that it is gone if the user says so."""
-        return self.snakemake is None or self.snakemake.process is None
-
 
 def find_runs(prefix: str | None, config: Config | None = None) -> list[Run]:
     """This user's runs in SLURM with this prefix; with a config only those of it, in the current folder.
@@ -217,7 +212,8 @@ def report(prefix: str, config: Config | None, with_cancel: bool, head_is_gone: 
     if not runs:
         yield f"No jobs of yours with the prefix {prefix}{' for this config' if config else ''} are in SLURM's queue."
     elif with_cancel:
-        chosen = [run for run in runs if run.is_orphaned or (head_is_gone and run.may_be_cancelled)]
+        alive = [run for run in runs if run.snakemake and run.snakemake.process]
+        chosen = [run for run in runs if run.is_orphaned or (head_is_gone and run not in alive)]
         ids = [job.id for run in chosen for job in run.jobs]
         cancel(ids)
         left = sum(len(run.jobs) for run in runs) - len(ids)

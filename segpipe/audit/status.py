@@ -166,7 +166,9 @@ def look(config: Config, most_failed: int = 5, measure: bool = False) -> Status:
         InputError: no Snakemake was started here with this config.
     """
     scanned, folder = read_scan(config), config.folder
-    call = next((each for each in snakemakes(Path.cwd()) if each.works_on(folder)), None)
+    calls = [each for each in snakemakes(Path.cwd()) if each.works_on(folder)]
+    # The last one may have ended at once, as where another Snakemake holds the lock.
+    call = next((each for each in calls if each.process), calls[0] if calls else None)
     queue, note = _queue(config, call)
     gone = (call is None or call.is_gone) and not queue and not note
     slurm_logs = _slurm_logs()

@@ -67,8 +67,8 @@ class Finding:
     @property
     def advice(self) -> str:
         """That of its kind, unless there is a better one."""
-        template = self.better_advice or KINDS[self.kind][1]
-        return template.format(file=self.file, folder=Path(self.file).parent)
+        text = self.better_advice or KINDS[self.kind][1]
+        return text.replace("{file}", str(self.file)).replace("{folder}", str(Path(self.file).parent))
 
 
 class UnreadableError(Exception):

@@ -94,6 +94,16 @@ def test_a_job_without_an_error_has_started_while_somebody_may_work_on_it(run, h
     assert "started" in text_of(run)
 
 
+def test_a_second_call_that_ended_at_once_does_not_hide_the_one_that_runs(run, monkeypatch):
+    log = run.log(run="")
+    run.log(run="", time="235959")
+    monkeypatch.setattr(queue, "writers", lambda _: {log: 4711})
+    run.write("results/tiny/logs/preprocess/0001.log", "1 INFO fine\n")
+    text = text_of(run)
+    assert "Snakemake runs here, process 4711" in text
+    assert row_of(text, "preprocess") == ["preprocess", "1", "1", "2"]
+
+
 def test_a_job_that_nobody_works_on_any_more_has_failed(run):
     run.log(run="")
     run.write("results/tiny/logs/preprocess/0001.log", "1 INFO and then nothing\n")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from segpipe.audit.verify import command
 from segpipe.audit.verify.command import verify_config
-from segpipe.audit.verify.run import KINDS
+from segpipe.audit.verify.run import KINDS, Finding
 from segpipe.cli import app
 from segpipe.config.load import load_config
 from segpipe.config.stages import stage_name
@@ -295,3 +295,8 @@ def test_only_the_first_findings_are_printed_but_all_are_counted_and_written(run
     (line,) = (line for line in tally.text().splitlines() if " more (--output" in line)
     assert line == f"  and {len(tally.of('mask')) - 3} more (--output FILE writes all of them)"
     assert len((tmp_path / "rows.csv").read_text().splitlines()) == 1 + len(tally.findings)
+
+
+def test_an_advice_names_file_and_folder_whatever_characters_they_have():
+    assert Finding("store", "a{b}/images.npy", "").advice.startswith("Delete a{b} and run")
+    assert Finding("mask", "a{b}", "", "", "Delete a{b}/0000.parquet").advice == "Delete a{b}/0000.parquet"
