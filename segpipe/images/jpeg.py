@@ -20,9 +20,8 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {JPEG_LS}  # SOF0..
 HUFFMAN_IN_TURN = (0xC0, 0xC1)  # baseline and extended
 PROGRESSIVE = (0xC2, 0xCA)
 
-SCAN = re.compile(
-    rb"\xff\xda\0(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)"
-)  # a scan's header: its length, and its components
+# a scan's header: marker, length, number of components
+SCAN = re.compile(rb"\xff\xda\0(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 MAX_SCANS, MAX_SCANNED_PIXELS = 64, 2_000_000_000
 """Progressive writers make about ten scans; each goes over the whole picture, so that many are an attack."""
 
