@@ -27,7 +27,8 @@ WITHOUT_TORCH = [
     "report.stage",
     "audit.record",
     "images.dicom.read",
-    "preprocess.store",
+    "audit.explain",
+    "audit.validate",
     "audit.status",
 ]
 
