@@ -23,7 +23,6 @@ from segpipe.errors import ImageError
 from segpipe.masks.reference import read_reference
 from segpipe.pool.isolated import isolated_map
 from segpipe.pool.worker import ItemFailure, Limits
-from segpipe.preprocess import read as ingest
 from tests.properties.mutants import mutant, valid_files
 from tests.unit.images.pictures import SECRET
 
@@ -117,9 +116,7 @@ def main() -> None:
     print_machine("pillow", "opencv-python-headless", "imagecodecs", "pydicom")
     with tempfile.TemporaryDirectory() as folder:
         task = (Path(folder), arguments.real)
-        with isolated_map(
-            reader, task, seeds, Limits(CPU_SECONDS), arguments.workers, preload=ingest.PRELOAD
-        ) as results:
+        with isolated_map(reader, task, seeds, Limits(CPU_SECONDS), arguments.workers) as results:
             report(seeds, list(results))
 
 

@@ -95,7 +95,7 @@ def _write(path: Path, data: bytes) -> None:
 def measure(folder: Path, names: list[str]) -> dict[str, Measured | ItemFailure]:
     """Read all files in a worker with the limits of a run."""
     limits = Limits(stage(folder).seconds_per_image)
-    with isolated_map(reader, (folder,), [*names[:WARM_UP], *names], limits, preload=ingest.PRELOAD) as results:
+    with isolated_map(reader, (folder,), [*names[:WARM_UP], *names], limits) as results:
         found = list(results)[WARM_UP:]
     return dict(zip(names, found, strict=True))
 

@@ -18,7 +18,7 @@ from segpipe.files.table import write_csv
 from segpipe.log import track
 from segpipe.pool.isolated import isolated_map
 from segpipe.pool.worker import ItemFailure, Limits
-from segpipe.preprocess.read import PRELOAD, image_reader, quarantined
+from segpipe.preprocess.read import image_reader, quarantined
 from segpipe.report.columns import check_groups
 from segpipe.report.findings import findings_report
 from segpipe.report.summary import check_quarantined
@@ -71,7 +71,7 @@ def validate_config(path: Path, cores: int, output: Path | None = None) -> Valid
 def read_rows(samples: list[Sample], stage: PreprocessStage, cores: int) -> list[Row]:
     """The row of every image, in the samples' order, read by ``cores`` processes."""
     limits = Limits(stage.seconds_per_image)
-    with isolated_map(row_reader, (stage,), samples, limits, workers=cores, preload=PRELOAD) as found:
+    with isolated_map(row_reader, (stage,), samples, limits, cores) as found:
         pairs = zip(track(samples, len(samples), "validate"), found, strict=True)
         return [quarantined(sample, row.reason) if isinstance(row, ItemFailure) else row for sample, row in pairs]
 

@@ -146,7 +146,7 @@ def score(
     predictions: Annotated[Path, typer.Option(help="what predict wrote")],
     masks: Annotated[Path, typer.Option(help="folder of the masks")],
     output: Output,
-    threads: Annotated[int, typer.Option(min=1, help="processes that share the images")] = 1,
+    threads: Threads = 1,
     log: Log = None,
 ) -> None:
     """Compare a shard's masks with their references, pixel by pixel."""

@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
@@ -34,20 +34,19 @@ def isolated_map(
     items: Iterable[Item],
     limits: Limits,
     workers: int = 1,
-    preload: Sequence[str] = (),
 ) -> Iterator[Iterator[Result | ItemFailure]]:
     """An iterator over ``prepare(*arguments)(item)`` of all items, in order, with :class:`ItemFailure` where it failed.
 
-    ``preload`` names modules that a helper process imports once for all workers to come (the first call of this
-    process decides). Workers start with the block, and while the caller looks at a result its worker is busy with the
-    next item. Items must be small; results may be large. What a worker logs comes out here. The workers end with the
-    block. Another thread may iterate; the iteration then ends with the block, too.
+    Workers are copies of a helper process that has imported the module of ``prepare`` (of this process's first call).
+    They start with the block, and while the caller looks at a result its worker is busy with the next item. Items must
+    be small; results may be large. What a worker logs comes out here. The workers end with the block. Another thread
+    may iterate; the iteration then ends with the block, too.
 
     Raises:
         SegpipeError: ``prepare`` raised it.
         RuntimeError: a worker did not start.
     """
-    pool: _WorkerPool[Item, Result] = _WorkerPool(prepare, arguments, iter(items), limits, workers, preload)
+    pool: _WorkerPool[Item, Result] = _WorkerPool(prepare, arguments, iter(items), limits, workers)
     try:
         pool.hand_out()
         yield pool.results()
@@ -98,10 +97,9 @@ class _WorkerPool(Generic[Item, Result]):
         items: Iterator[Item],
         limits: Limits,
         size: int,
-        preload: Sequence[str],
     ) -> None:
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(list(preload))
+        self.context.set_forkserver_preload([prepare.__module__])
         self.task, self.limits, self.size = (limits, prepare, arguments), limits, size
         self.workers: list[_Worker] = []
         self.closed = False  # by another thread than the one that waits for results

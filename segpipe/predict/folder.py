@@ -25,14 +25,12 @@ from segpipe.log import logger, plain, track
 from segpipe.masks.encode import Layout, mask_form
 from segpipe.masks.store import TABLE as MASK_TABLE
 from segpipe.models.card import pictures_wanted, read_card
-from segpipe.pool.isolated import isolated_map
-from segpipe.pool.worker import ItemFailure, Limits
 from segpipe.predict.ensemble import Ensemble, by_name, find_models
 from segpipe.predict.files import Links, find_images, refuse_foreign
 from segpipe.predict.pipeline import read_ahead
 from segpipe.predict.writer import BATCHES_AHEAD, MaskWriter, Picture
 from segpipe.preprocess.geometry import Geometry
-from segpipe.preprocess.read import PRELOAD, image_reader, quarantined
+from segpipe.preprocess.read import read_images
 from segpipe.preprocess.store import Reading
 from segpipe.samples.sample import Sample
 from segpipe.score.calibration import FACTS
@@ -115,9 +113,8 @@ class FolderPredictor:
         failed: dict[str, dict[str, Any]] = {}
         self._check_space(todo)
         self.store.journal.rewrite()  # before the first mask: what lies beside a journal is ours
-        limits, readers = Limits(self._stage.seconds_per_image), self._ensemble.cores.number
         with (
-            isolated_map(image_reader, (self._stage,), todo, limits, readers, PRELOAD) as readings,
+            read_images(todo, self._stage, self._ensemble.cores.number) as readings,
             read_ahead(batches(zip(todo, readings, strict=True), self._ensemble.batch_size), BATCHES_AHEAD) as ahead,
             closing(self._writer.write(self._pictures(ahead, failed))) as finished,
         ):
@@ -176,13 +173,11 @@ class FolderPredictor:
         check_space(self.store.folder, expected, f"masks of {len(todo)} files")
 
 
-def batches(found: Iterable[tuple[Sample, Reading | ItemFailure]], size: int) -> Iterator[list[tuple[Sample, Reading]]]:
+def batches(found: Iterable[tuple[Sample, Reading]], size: int) -> Iterator[list[tuple[Sample, Reading]]]:
     """As many images at a time as are predicted together; those that cannot be read come along with their reasons."""
     batch: list[tuple[Sample, Reading]] = []
     for sample, reading in found:
-        batch.append(
-            (sample, Reading(quarantined(sample, reading.reason)) if isinstance(reading, ItemFailure) else reading)
-        )
+        batch.append((sample, reading))
         if sum(read.image is not None for _, read in batch) == size:
             yield batch
             batch = []

@@ -20,15 +20,13 @@ from segpipe.preprocess.store import FACTS, Reading, empty_row, pack_bits, pictu
 from segpipe.preprocess.transforms import Data, preprocessing
 from segpipe.samples.sample import Sample, inside, mask_inside, patient_key, read_salt
 
-PRELOAD = (__name__,)  # what takes a reading process long to import
-
 Prepare = Callable[[Mapping[str, Any]], Data]
 
 
 @contextmanager
 def read_images(samples: Sequence[Sample], stage: PreprocessStage, workers: int = 1) -> Iterator[Iterator[Reading]]:
     """What became of each sample, in order, read by isolated processes (:func:`segpipe.pool.isolated.isolated_map`)."""
-    with isolated_map(image_reader, (stage,), samples, Limits(stage.seconds_per_image), workers, PRELOAD) as found:
+    with isolated_map(image_reader, (stage,), samples, Limits(stage.seconds_per_image), workers) as found:
         yield (
             Reading(quarantined(sample, reading.reason)) if isinstance(reading, ItemFailure) else reading
             for sample, reading in zip(samples, found, strict=True)

@@ -30,7 +30,6 @@ from segpipe.score.overlap import counts_from_bits
 
 SPACING = ["spacing_row_mm", "spacing_column_mm"]
 LIMITS = Limits(cpu_seconds=600, memory_bytes=8 * GIB)  # of one image, whose distances may be between long contours
-PRELOAD = ("segpipe.score.stage",)  # what takes long to import
 
 Scored = tuple[np.ndarray, dict[str, float]]  # counts, int64 (classes + 1, 4), and what else is measured, by column
 
@@ -50,7 +49,7 @@ def score_shard(
     image_ids, classes = ShardScorer(*files).image_ids, list(stage.classes)
     counts = np.zeros((len(image_ids), len(classes) + 1, 4), np.int64)
     measured = {name: np.zeros(len(image_ids)) for name in measured_columns(classes, stage.score)}
-    with isolated_map(scoring, files, image_ids, LIMITS, threads, PRELOAD) as results:
+    with isolated_map(scoring, files, image_ids, LIMITS, threads) as results:
         for number, result in enumerate(track(results, len(image_ids), f"score {samples.stem}")):
             counts[number], found = _checked(result, image_ids[number])
             for name, values in measured.items():

@@ -54,7 +54,7 @@ def make_run(folder: Path) -> Config:
 
 
 @contextmanager
-def map_here(prepare, arguments, items, limits, workers, preload):
+def map_here(prepare, arguments, items, limits, workers):
     """What ``isolated_map`` does, without a process of its own."""
     read = prepare(*arguments)
     yield (read(sample) for sample in items)

@@ -43,7 +43,7 @@ class Archive:
         monkeypatch.setattr("segpipe.preprocess.read.isolated_map", self.map_here)
 
     @contextmanager
-    def map_here(self, prepare, arguments, items, limits, workers, preload):
+    def map_here(self, prepare, arguments, items, limits, workers):
         """What ``isolated_map`` does, in this process, noting what is read."""
         read = prepare(*arguments)
         yield (self.read.append(sample.image) or read(sample) for sample in items)
