@@ -1,9 +1,11 @@
 """Folds: which model may train on, choose by, and be tested on which patient.
 
 Patients are dealt out to the folds like cards, so that their numbers differ by one at most. Before that they are put in
-an order in which neighbours are alike: those whose masks show the same classes (the rarest class first), then those
-of one site, then those with as many images, the rest as the seed draws them. So every fold gets its share of each kind.
-The order depends on the patients and the seed alone, neither on rows nor on shards, and no patient is in two folds.
+an order in which neighbours are alike: those whose masks show the same classes (the rarest class first), then those of
+one site, then those with as many images. Sites, and patients that are equal in all this, come in an order that the seed
+draws. So every fold gets its share of each kind. The order depends on the patients and the seed alone, neither on rows
+nor on shards, and no patient is in two folds.
+
 ``kfold`` names a patient's test fold ("0".."k-1"); ``holdout`` says train, val or test.
 """
 
@@ -58,7 +60,8 @@ def alike_side_by_side(labelled: pd.DataFrame, classes: Sequence[str], draw: str
     ``labelled`` has patient, site and notes of each image; ``draw`` is what chance hangs on.
     """
     shown = pd.DataFrame({number: shows(labelled, name) for number, name in enumerate(classes)}, index=labelled.index)
-    patients = shown.groupby(labelled["patient"]).any().assign(site=labelled.groupby("patient")["site"].min())
+    sites = labelled.groupby("patient")["site"].min().map(lambda site: unit_hash(f"{draw}/site/{site}"))  # at random
+    patients = shown.groupby(labelled["patient"]).any().assign(site=sites)
     counts = patients[list(range(len(classes)))].sum().tolist()
     rarest_first = sorted(range(len(classes)), key=lambda number: (counts[number], classes[number]))
     kind = patients.groupby([*rarest_first, "site"]).ngroup()

@@ -123,7 +123,7 @@ def _attempt(function: Callable[[Any], Any], item: Any) -> Any:
 def _stand_alone() -> None:
     """End at once with the process that wants the results, not before; print nothing.
 
-    A decoder's own messages go straight to standard error and may quote a header, so nobody gets them.
+    A decoder's own messages go straight to standard error and may quote a header, so they are thrown away.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; who wants the results ends us
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -168,7 +168,7 @@ class RowReuse:
                 except FileNotFoundError:
                     continue  # another job was the last that could want it
                 except (OSError, ValueError, InputError) as error:
-                    logger.warning("%s cannot be read (%s); its rows are read anew", store.folder, error)
+                    logger.warning("%s cannot be read (%s); its rows are read again", store.folder, error)
         return self._found
 
     def keep(self, store: Path) -> None:
@@ -206,7 +206,7 @@ class RowReuse:
         if damaged:
             logger.warning(
                 "%s: %d pictures are not what their rows say, as row %d; the disk or somebody changed them. "
-                "They are read anew",
+                "They are read again",
                 store.folder, len(damaged), damaged[0],
             )  # fmt: skip
         used = set()

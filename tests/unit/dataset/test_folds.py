@@ -42,6 +42,13 @@ def test_folds_are_equal_in_patients_and_a_seed_moves_many(seed):
     assert (assign_folds(table, Folds(k=3), seed + 1, CLASSES) != chosen).mean() > 0.4
 
 
+def test_a_seed_moves_many_also_where_each_patient_is_a_site():
+    table = images(40)
+    table["site"] = table["patient"]
+    one, two = (assign_folds(table, Folds(k=3), seed, CLASSES) for seed in (0, 1))
+    assert (one != two).mean() > 0.4
+
+
 def test_a_rare_class_the_sites_and_patients_of_many_images_are_spread_over_the_folds():
     table = images(30)
     number = table["patient"].str.removeprefix("p").astype(int)

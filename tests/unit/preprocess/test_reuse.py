@@ -1,4 +1,4 @@
-"""Rows that are taken over from before: the result is, byte by byte, that of reading everything anew."""
+"""Rows that are taken over from before: the result is, byte by byte, that of reading everything again."""
 
 import logging
 import os
@@ -303,7 +303,7 @@ def test_a_pipe_of_the_same_name_blocks_nothing(archive):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_truncated_kept_file_is_said_to_be_so_and_all_is_read_anew(archive, lines, name):
+def test_a_truncated_kept_file_is_said_to_be_so_and_all_is_read_again(archive, lines, name):
     _, first = archive.run()
     (kept,) = list_kept(archive.kept)
     path = kept.folder / name
@@ -313,11 +313,11 @@ def test_a_truncated_kept_file_is_said_to_be_so_and_all_is_read_anew(archive, li
     read, stores = archive.run()
     assert len(read) == 4
     assert stores == first
-    assert any("cannot be read" in line and "read anew" in line for line in lines)
+    assert any("cannot be read" in line and "read again" in line for line in lines)
 
 
 @pytest.mark.parametrize("name", FILES[:2])
-def test_a_picture_that_changed_on_the_disk_is_read_anew(archive, lines, name):
+def test_a_picture_that_changed_on_the_disk_is_read_again(archive, lines, name):
     _, first = archive.run()
     (kept,) = list_kept(archive.kept)
     path = kept.folder / name
@@ -329,7 +329,7 @@ def test_a_picture_that_changed_on_the_disk_is_read_anew(archive, lines, name):
     assert any("1 pictures are not what their rows say, as row 2" in line for line in lines)
 
 
-def test_a_row_that_changed_on_the_disk_is_read_anew(archive, lines):
+def test_a_row_that_changed_on_the_disk_is_read_again(archive, lines):
     """Both names of a file that was damaged in place are damaged, and no hash of a picture tells of its row."""
     _, first = archive.run()
     (kept,) = list_kept(archive.kept)
@@ -339,7 +339,7 @@ def test_a_row_that_changed_on_the_disk_is_read_anew(archive, lines):
     path.write_bytes(content)
     read, stores = archive.run()
     assert (len(read), stores) == (4, first)
-    assert any("cannot be read" in line and "read anew" in line for line in lines)
+    assert any("cannot be read" in line and "read again" in line for line in lines)
 
 
 def test_where_there_are_no_hard_links_it_says_so_and_keeps_nothing(archive, lines, monkeypatch):
