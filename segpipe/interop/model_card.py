@@ -46,7 +46,7 @@ def model_card(folder: Path, card: ModelCard, results: Path | None = None) -> st
         ["## Scores", "", *_scores(card, tested)],
         ["## Intended use", "", *USE],
         ["## Limits", "", *_limits(card)],
-        ["## How images are prepared", "", "```json", _contract(card), "```"],
+        ["## How images are prepared", "", "```json", _preparation(card), "```"],
         ["## How it was trained", "", "```json", canonical_json(card.provenance).rstrip(), "```"],
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
@@ -141,8 +141,9 @@ def _limits(card: ModelCard) -> Iterator[str]:
     yield "- Training data are not part of this folder, nor is the list of hashes of the images that were seen."
 
 
-def _contract(card: ModelCard) -> str:
-    return canonical_json({"preprocess": card.preprocess, "dicom": card.dicom, "classes": card.classes}).rstrip()
+def _preparation(card: ModelCard) -> str:
+    sections = ("preprocess", "dicom", "raster", "classes")
+    return canonical_json({name: getattr(card, name) for name in sections}).rstrip()
 
 
 def _check_run(folder: Path, card: ModelCard, results: Path) -> None:

@@ -55,6 +55,17 @@ def test_the_card_names_the_training_fingerprint(tmp_path):
     assert "| training fingerprint | `f00d` |" in (tmp_path / "out/MODEL_CARD.md").read_text()
 
 
+def test_the_card_and_the_bundle_say_how_raster_files_are_read(tmp_path):
+    folder = write_model(tmp_path / "fold0")
+    values = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**values, "raster": {"page": 2}}))
+    export_model(folder, tmp_path / "out", ["bundle"])
+    card = (tmp_path / "out/MODEL_CARD.md").read_text().partition("## How images are prepared\n\n```json\n")[2]
+    assert json.loads(card.partition("```")[0])["raster"] == {"page": 2}
+    inference = json.loads((tmp_path / "out/configs/inference.json").read_text())
+    assert inference["preprocessing"]["raster"] == {"_target_": "segpipe.config.Raster", "page": 2}
+
+
 def test_without_a_run_the_card_says_what_is_missing(model, tmp_path):
     export_model(model, tmp_path / "out", [])
     text = (tmp_path / "out/MODEL_CARD.md").read_text()
