@@ -6,6 +6,10 @@ again. Memory counts in the two Snakemakes that a SLURM job holds beside its com
 """
 
 import math
+from typing import Any
+
+from segpipe.config.learning import Model, Train
+from segpipe.pool.gpus import gpus_wanted
 
 START_MINUTES = 5.0  # Python, torch and a shared file system that has just been mounted
 HEADROOM = 5.0
@@ -24,14 +28,52 @@ MEMORY_MB = {
     "dataset": 1000,
     "report": 1500,
     "compare": 4000,
-    "train": 8000,
+    "train": 8000,  # the least: libraries of CUDA, and stores in the page cache
 }
 MEMORY_KB_PER_IMAGE = {"dataset": 10.0, "report": 10.0}  # tables of all images: 5 and 6 KB
+
+# What a training on a CPU keeps of a step's images, in MB for a million of their pixels: the rise of a process's peak
+# over two steps (segpipe.train.memory.try_steps) from 256 to 384 pixels a side, rounded up. Then the option that says
+# how wide the network is, and its default.
+STEP_MB = {
+    "subpixel_unet": (400, "channels", 32),
+    "unet": (800, "channels", 16),
+    "basicunet": (2500, "features", 32),
+    "attentionunet": (2500, "channels", 16),
+    "segresnet": (2400, "init_filters", 16),
+    "dynunet": (1700, "filters", 16),
+    "fcn": (1300, "width", 16),
+    "deeplabv3plus": (2900, "", 1),
+    "unet2015": (7000, "width", 64),
+    "unet_strided": (7000, "width", 64),  # as unet2015
+}
+TRAIN_START_MB = 2000  # torch and MONAI, weights and their copies in optimizer, average and checkpoint
+TRAIN_HEADROOM = 1.5
+AUTO_BATCH = 2  # images a step of train.batch_size: auto on a CPU
 
 
 def memory_mb(stage: str, images: int, attempt: int = 1) -> int:
     """Megabytes for a job of so many images."""
     return round((MEMORY_MB[stage] + MEMORY_KB_PER_IMAGE.get(stage, 0.0) * images / 1000) * attempt)
+
+
+def train_memory_mb(model: Model, train: Train, size: int, attempt: int = 1) -> int:
+    """Megabytes for training a network on squares of ``size``.
+
+    What a GPU holds lies in its own memory. On a CPU it is ``TRAIN_START_MB``, and for each million pixels of a step
+    what the network keeps of them (``STEP_MB``), more where it is wider than by default, with half of it to spare.
+    """
+    if gpus_wanted(train.device):
+        return MEMORY_MB["train"] * attempt
+    mb, option, default = STEP_MB[model.network]
+    width = _first(model.options.get(option, default)) / default
+    images = AUTO_BATCH if train.batch_size == "auto" else train.batch_size
+    wanted = round(TRAIN_HEADROOM * (TRAIN_START_MB + mb * width * images * size * size / 1e6))
+    return max(MEMORY_MB["train"], wanted) * attempt
+
+
+def _first(channels: Any) -> float:
+    return float(channels[0] if isinstance(channels, list | tuple) else channels)
 
 
 def minutes(stage: str, images: int, attempt: int = 1, models: int = 1) -> int:

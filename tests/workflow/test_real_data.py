@@ -103,7 +103,7 @@ def test_a_model_applied_to_its_own_training_set_scores_only_what_it_never_saw(r
             assert (row["status"], row["miou"]) == ("scored", honest[image_id]["miou"])
         else:
             assert (row["status"], row["miou"]) == ("training", "")
-            assert "trained on this picture" in row["reason"]
+            assert "trained on this patient's pictures" in row["reason"]
 
 
 def test_with_a_given_model_one_changed_image_costs_exactly_its_shard(real):

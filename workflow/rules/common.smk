@@ -10,7 +10,7 @@ import sys
 
 from snakemake.exceptions import WorkflowError
 
-from segpipe.config.costs import memory_mb, minutes
+from segpipe.config.costs import memory_mb, minutes, train_memory_mb
 from segpipe.config.load import parse_config
 from segpipe.config.variants import RUN, repeat_folder, trials, variants
 from segpipe.errors import SegpipeError
@@ -63,6 +63,7 @@ SHARDS = sorted(SCAN.shards)
 TRAINS = not CONFIG.model.weights
 TRIALS = trials(CONFIG)
 VARIANTS = variants(CONFIG)
+NETWORKS = {variant.folder: (variant.model, variant.train) for variant in VARIANTS}
 MODELS = CONFIG.folds.models if TRAINS else ["none"]
 
 

@@ -23,7 +23,11 @@ rule train:
     resources:
         gpu=gpus_wanted(CONFIG.train.device),
         nodes=1,
-        mem_mb=memory("train"),
+        mem_mb=lambda wildcards, attempt: train_memory_mb(
+            *NETWORKS.get(wildcards.trial, (CONFIG.model, CONFIG.train)),
+            CONFIG.preprocess.size,
+            attempt,
+        ),
         # A resource, because it belongs to the machine: profiles set it, and another one trains nothing again.
         scratch=os.environ.get("SEGPIPE_SCRATCH", ""),
     params:

@@ -2,7 +2,19 @@
 
 import pytest
 
-from segpipe.config.costs import HEADROOM, MEMORY_MB, SECONDS_PER_IMAGE, START_MINUTES, memory_mb, minutes
+from segpipe.config import Model, Train
+from segpipe.config.costs import (
+    HEADROOM,
+    MEMORY_MB,
+    SECONDS_PER_IMAGE,
+    START_MINUTES,
+    STEP_MB,
+    TRAIN_START_MB,
+    memory_mb,
+    minutes,
+    train_memory_mb,
+)
+from segpipe.models.networks.registry import NETWORKS
 
 SNAKEMAKE_MB = 300  # a SLURM job holds two of them beside its command
 # Stage, images, CPU seconds, MB: growth.py, memory.py, readers.py (JPEG 2000), predict_profile.py, surface.py.
@@ -56,3 +68,55 @@ def test_only_what_gathers_all_images_needs_memory_by_their_number():
         grows = memory_mb(stage, 1_000_000) > memory_mb(stage, 1_000)
         assert grows == (stage in ("dataset", "report")), stage
     assert memory_mb("dataset", 100_000) == 2_000
+
+
+def train_mb(network="unet2015", size=512, attempt=1, options=None, **train):
+    given = Train(**{"device": "cpu", **train})
+    return train_memory_mb(Model(network=network, options=options or {}), given, size, attempt)
+
+
+# Network, size, images a step, MB: peak of a process that trains two steps (segpipe.train.memory.try_steps).
+TRAINED = [
+    ("subpixel_unet", 512, 2, 751),
+    ("unet", 384, 2, 837),
+    ("basicunet", 384, 2, 1390),
+    ("attentionunet", 384, 2, 1367),
+    ("segresnet", 384, 2, 1242),
+    ("dynunet", 384, 2, 1117),
+    ("fcn", 384, 2, 927),
+    ("deeplabv3plus", 384, 2, 2168),
+    ("unet2015", 256, 2, 1945),
+]
+
+
+@pytest.mark.parametrize(("network", "size", "images", "mb"), TRAINED)
+def test_what_a_training_took_fits_in_with_room_to_spare(network, size, images, mb):
+    mb_of_step, _, _ = STEP_MB[network]
+    estimate = TRAIN_START_MB + mb_of_step * images * size * size / 1e6
+    assert mb < estimate < 4 * mb, "nor far from it"
+    assert train_mb(network, size, batch_size=images) >= 1.5 * (mb + SNAKEMAKE_MB)
+
+
+def test_memory_of_training_grows_with_images_size_and_width():
+    usual = train_mb(batch_size=4)
+    assert usual > MEMORY_MB["train"]
+    assert train_mb(batch_size=8) > 1.5 * usual
+    assert train_mb(size=1024, batch_size=4) > 3 * usual
+    assert train_mb(options={"width": 16}, batch_size=4) < usual
+    assert train_mb("unet", 1024, options={"channels": [64, 128]}, batch_size=8) > 2 * train_mb(
+        "unet", 1024, batch_size=8
+    )
+    assert train_mb(batch_size=4, attempt=2) == 2 * usual
+    assert train_mb(batch_size="auto") == train_mb(batch_size=2)
+
+
+def test_what_a_gpu_holds_is_not_asked_of_the_node():
+    assert train_mb(batch_size=64, device="cuda") == MEMORY_MB["train"]
+
+
+def test_every_network_has_its_memory_and_the_option_of_its_width():
+    assert set(STEP_MB) == set(NETWORKS)
+    for name, (_, option, default) in STEP_MB.items():
+        if option:
+            value = NETWORKS[name].defaults[option]
+            assert default == (value[0] if isinstance(value, list) else value), name
