@@ -25,7 +25,7 @@ WITHOUT_TORCH = [
     "dataset.stage",
     "score.stage",
     "report.stage",
-    "audit.record",
+    "audit.provenance",
     "images.dicom.read",
     "audit.explain",
     "audit.validate",
