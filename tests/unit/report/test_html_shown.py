@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from segpipe.demo.render import phantom_arrays
-from segpipe.report.cases import LONGEST_SIDE, choose_shown, draw, outline
+from segpipe.report.cases import LONGEST_SIDE, choose_cases, choose_shown, draw, outline
 from tests.unit.report_page import filled_path
 
 
@@ -39,6 +39,14 @@ def test_few_images_are_shown_once_and_unscored_ones_in_the_sample():
     table = ranking(np.nan, np.nan, status="unlabelled")
     assert choose_shown(table, 3, 0) == [("sample", "i00"), ("sample", "i01")]
     assert choose_shown(table.assign(status="quarantined"), 3, 0) == []
+
+
+def test_best_and_worst_are_those_of_the_overview_also_where_scores_are_equal():
+    table = ranking(*[0.5] * 12)
+    overview, shown = choose_cases(table, 3), choose_shown(table, 3, 0)
+    for kind in ("best", "worst"):
+        named = [{name for group, name in chosen if group == kind} for chosen in (overview, shown)]
+        assert named[0] == named[1]
 
 
 @pytest.mark.parametrize("name", ["lung", "heart"])
