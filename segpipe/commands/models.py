@@ -61,8 +61,11 @@ def predict(
 ) -> None:
     """Apply trained models to a folder of images; what is there from an interrupted call is kept."""
     from segpipe.pool.gpus import take_gpus
+    from segpipe.pool.isolated import start_helper
+    from segpipe.preprocess.read import image_reader
 
     set_up_logging(log)
+    start_helper(image_reader)  # while this process imports torch
     take_gpus(device)  # before torch is imported
     from segpipe.predict.folder import outcome, predict_folder, predict_options
 

@@ -1,4 +1,7 @@
-"""What a model needs to be applied; read without torch, so that a wrong model is found before anything runs."""
+"""What a model needs to be applied: its card, ``model.json``, and whether it fits a config.
+
+Read without torch, so that a wrong model is found before any job runs.
+"""
 
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -11,8 +14,6 @@ from segpipe.config import ClassValues, Config, Dicom, Preprocess, Raster
 from segpipe.errors import ConfigError, InputError
 from segpipe.files.json_file import read_json
 from segpipe.models.networks.registry import check_options
-
-# What a model needs to be applied; read without torch, so that a wrong model is found before anything runs.
 
 WEIGHTS = "model.safetensors"
 SEEN = "training.csv"
@@ -53,7 +54,7 @@ def read_card(folder: Path) -> ModelCard:
         lacks = f"lacks {', '.join(missing)}" if missing else f"has keys unknown here: {', '.join(unknown)}"
         raise InputError(
             f"{path} is not a model of this version of segpipe ({__version__}): it {lacks}. Use the version that "
-            "trained it, or train anew."
+            "trained it, or train again."
         )
     return ModelCard(**values)
 
@@ -121,11 +122,8 @@ def check_contract(
         )
 
 
-# Whether the networks and models that a config asks for can be had; without torch, before any job runs.
-
-
 def check_models(config: Config) -> None:
-    """Check ``model``, ``compare.networks`` and the folders of given models.
+    """Check whether the networks and models that a config asks for can be had: ``model``, ``compare.networks``.
 
     Raises:
         ConfigError: an unknown network or option, or a given model of other settings; the text names it.

@@ -1,4 +1,4 @@
-"""Where the arithmetic runs, in which precision, and what the network sees."""
+"""Where the arithmetic runs, in which precision and memory layout, and what the network sees."""
 
 import contextlib
 from typing import Any, Literal
@@ -8,15 +8,12 @@ from torch import nn
 
 from segpipe.errors import ConfigError
 
-# What the network sees: part of every model's contract, so in one place for training and inference.
-
 
 def to_input(images: torch.Tensor) -> torch.Tensor:
-    """Pictures in [0, 1], (n, 1, size, size) float32, centred and scaled; fixed, so nothing is learned from data."""
+    """What every network sees, in training and inference: pictures in [0, 1], (n, 1, size, size) float32, centred and
+    scaled. Fixed, so nothing is learned from data.
+    """
     return (images - 0.5) / 0.25
-
-
-# Where the arithmetic runs, and in which precision.
 
 
 def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:

@@ -19,16 +19,12 @@ from segpipe.files.stamp import hash_file
 from segpipe.models.card import WEIGHTS, ModelCard, read_card
 from segpipe.models.networks.registry import build_network
 
-# Versions of what computes weights and masks: another version may give other bytes.
-
 
 @cache  # asked for once an image, and each time two packages' descriptions would be parsed
 def versions() -> tuple[str, ...]:
-    """Of segpipe, torch and MONAI."""
+    """Of what computes weights and masks: segpipe, torch and MONAI. Another version may give other bytes."""
     return __version__, version("torch"), version("monai")
 
-
-# A trained model on disk: ``model.safetensors`` and ``model.json``, no pickle.
 
 _MOST_NAMES = 3
 

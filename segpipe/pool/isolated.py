@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
 
@@ -52,6 +53,13 @@ def isolated_map(
         yield pool.results()
     finally:
         pool.close()
+
+
+def start_helper(prepare: Callable[..., object]) -> None:
+    """Start the helper process of :func:`isolated_map` now: it imports while this process goes on."""
+    multiprocessing.set_forkserver_preload([prepare.__module__])
+    with _undisturbed():
+        forkserver.ensure_running()
 
 
 class _Worker:

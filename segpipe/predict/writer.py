@@ -24,7 +24,7 @@ from segpipe.predict.pipeline import write_behind
 from segpipe.predict.postprocess import masks_of
 from segpipe.preprocess.geometry import Geometry
 from segpipe.score.calibration import FACTS, mean_entropy
-from segpipe.score.measure import count_components
+from segpipe.score.overlap import count_components
 
 BATCHES_AHEAD = 2
 

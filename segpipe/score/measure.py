@@ -11,6 +11,7 @@ import numpy as np
 from segpipe.config import Score
 from segpipe.score.calibration import brier_score, expected_calibration_error
 from segpipe.score.columns import Unit, column_name, measured_columns, surface_metrics
+from segpipe.score.overlap import count_components
 from segpipe.score.surface import boundary_iou, contour, largest_distance, rim_width, surface_distances
 
 PIXELS = (1.0, 1.0)
@@ -52,11 +53,6 @@ def _calibration(probability: np.ndarray, reference_bits: np.ndarray, index: int
         "brier": brier_score(probability, reference),
         "ece": expected_calibration_error(probability, reference),
     }
-
-
-def count_components(mask: np.ndarray) -> int:
-    """The pieces of ``mask``, uint8 0 and 1 (rows, columns); pixels that touch at a corner belong together."""
-    return int(cv2.connectedComponents(mask, connectivity=8)[0]) - 1 if mask.any() else 0
 
 
 def class_pair(prediction_bits: np.ndarray, reference_bits: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:

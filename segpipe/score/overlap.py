@@ -6,6 +6,7 @@ and formulas follow Metrics Reloaded (Maier-Hein, Reinke et al., Nature Methods 
 the convention where a class is empty.
 """
 
+import cv2
 import numpy as np
 
 COUNTS = ("tp", "fp", "fn", "tn")
@@ -106,3 +107,8 @@ def miou_foreground(counts: np.ndarray) -> np.ndarray:
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.where(whole > 0, part / np.maximum(whole, 1), 1.0)
+
+
+def count_components(mask: np.ndarray) -> int:
+    """The pieces of ``mask``, uint8 0 and 1 (rows, columns); pixels that touch at a corner belong together."""
+    return int(cv2.connectedComponents(mask, connectivity=8)[0]) - 1 if mask.any() else 0

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from segpipe.models.networks.layers import BilinearUpsample, reflect_pad
-from segpipe.models.networks.options import UNet2015Options
 
 
 def _block(inputs: int, outputs: int, padding: int) -> nn.Sequential:
@@ -40,20 +39,20 @@ def centre_crop(x: Tensor, height: int, width: int) -> Tensor:
 class UNet2015(nn.Module):
     """The U-Net of the paper: ``depth`` poolings, ``width`` channels in the first level."""
 
-    def __init__(self, classes: int, options: UNet2015Options) -> None:
+    def __init__(self, classes: int, width: int, depth: int, padding: str, upsampling: str, skip: str) -> None:
         super().__init__()
-        channels = [options.width * 2**level for level in range(options.depth + 1)]
+        channels = [width * 2**level for level in range(depth + 1)]
         inputs = [1, *channels[:-1]]
-        self.valid = options.padding == "valid"
-        self.add = options.skip == "add"
-        padding = 0 if self.valid else 1
-        self.encoder = nn.ModuleList(_block(i, o, padding) for i, o in zip(inputs, channels, strict=True))
+        self.valid = padding == "valid"
+        self.add = skip == "add"
+        margin = 0 if self.valid else 1
+        self.encoder = nn.ModuleList(_block(i, o, margin) for i, o in zip(inputs, channels, strict=True))
         self.pool = nn.MaxPool2d(2)
         # The decoder's lists run from the deepest level upwards, in the order in which they are used.
         rising = channels[-2::-1]
-        self.up = nn.ModuleList(_up(c, options.upsampling) for c in rising)
-        self.decoder = nn.ModuleList(_block(c if self.add else 2 * c, c, padding) for c in rising)
-        self.output = nn.Conv2d(options.width, classes, 1)
+        self.up = nn.ModuleList(_up(c, upsampling) for c in rising)
+        self.decoder = nn.ModuleList(_block(c if self.add else 2 * c, c, margin) for c in rising)
+        self.output = nn.Conv2d(width, classes, 1)
 
     @property
     def margin(self) -> int:

@@ -20,7 +20,7 @@ def test_an_unknown_network_is_named_with_the_known_ones() -> None:
 def test_an_unknown_option_is_named_with_the_known_ones(name: str) -> None:
     with pytest.raises(ConfigError, match=r"model\.options\.widht: .*found 3") as caught:
         build_network(name, 1, {"widht": 3})
-    assert all(f"  {option} = " in str(caught.value) for option in NETWORKS[name].defaults)
+    assert all(f"  {option} = " in str(caught.value) for option in NETWORKS[name].model_fields)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_network_has_at_least_one_class() -> None:
 
 def test_options_merge_over_the_defaults() -> None:
     merged = check_options("unet2015", {"depth": 2}).model_dump()
-    assert merged == {**NETWORKS["unet2015"].defaults, "depth": 2}
+    assert merged == {**NETWORKS["unet2015"]().model_dump(), "depth": 2}
 
 
 def test_a_tuple_is_as_good_as_a_list() -> None:

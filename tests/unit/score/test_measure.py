@@ -7,7 +7,8 @@ import pytest
 
 from segpipe.config import Score
 from segpipe.score.columns import measured_columns
-from segpipe.score.measure import count_components, measure
+from segpipe.score.measure import measure
+from segpipe.score.overlap import count_components
 from tests.unit.score.masks import mask
 
 SCORE = Score(calibration=False, tolerances_px=[1], tolerances_mm=[0.5, 2])
