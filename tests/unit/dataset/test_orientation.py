@@ -1,7 +1,7 @@
 import numpy as np
 
 from segpipe.dataset.flags import orientation_gain, turned
-from tests.unit.dataset.test_near import phantom, small
+from tests.unit.dataset.test_duplicates import phantom, small
 
 UPRIGHT = np.stack([small(phantom(number)) for number in range(14)])
 

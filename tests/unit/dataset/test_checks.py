@@ -6,8 +6,8 @@ import pandas as pd
 from segpipe.config import Checks
 from segpipe.dataset.flags import count_findings, with_checks
 from segpipe.preprocess.quality import perceptual_hash
+from tests.unit.dataset.test_duplicates import phantom, small
 from tests.unit.dataset.test_flags import GOOD
-from tests.unit.dataset.test_near import phantom, small
 from tests.unit.dataset.test_orientation import turned
 
 

@@ -199,7 +199,7 @@ def test_workers_end_with_the_block():
 CALLER = """
 from pathlib import Path
 from segpipe.pool.isolated import Limits, isolated_map
-from tests.unit.pool.test_isolation import worker
+from tests.unit.pool.test_isolated import worker
 with isolated_map(worker, (), ["first", "spin"], Limits(60)) as found:
     print(next(found)[1], flush=True)
     next(found)
