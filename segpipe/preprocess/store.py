@@ -19,7 +19,7 @@ import numpy as np
 from segpipe.errors import InputError
 from segpipe.files.atomic import atomic_path
 from segpipe.masks.reference import mask_dtype
-from segpipe.preprocess.quality import FINGERPRINTS, MEASURES, share_column
+from segpipe.preprocess.quality import MEASURES, share_column
 from segpipe.samples.sample import Sample
 from segpipe.samples.shards import carried_column
 
@@ -136,25 +136,29 @@ def open_store(folder: Path) -> Store:
     return Store(images, masks, table)
 
 
-# The columns of the table and their types, which are fixed and not guessed from the values: a shard without a single
-# spacing has the column of the others, and a row that goes from one shard's table to another's comes out the same.
-
-# What is recorded of a readable image, in the table's order.
-FACTS = (
-    *("notes", "sha256", "mask_sha256", "file_bytes", "cache_key", "salt_key", "picture", "content"),
-    *("format", "modality", "photometric_interpretation", "transfer_syntax"),
-    *("bits_stored", "frame", "decoded_at", "modality_lut", "voi", "inverted", "invert_source", "rows", "columns"),
-    *("burned_in_annotation", "recognizable_visual_features"),
-    *("spacing_row_mm", "spacing_column_mm", "spacing_source", "intensity_method", "intensity_low"),
-    *("intensity_high", "fit", "scale_row", "scale_column", "fitted_rows", "fitted_columns"),
-    *("pad_top", "pad_left", "size"),
-    *MEASURES,
-    *FINGERPRINTS,
-)
-_INTEGERS = {"file_bytes", "bits_stored", "frame", "decoded_at", "rows", "columns", "fitted_rows", "fitted_columns",
-             "pad_top", "pad_left", "size", "grey_levels"}  # fmt: skip
-_FLOATS = {"spacing_row_mm", "spacing_column_mm", "intensity_low", "intensity_high", "scale_row", "scale_column",
-           *MEASURES} - _INTEGERS  # fmt: skip
+# What is recorded of a readable image, in the table's order, and its type. Types are fixed and not guessed from the
+# values: a shard without a single spacing has the column of the others, and a row that goes from one shard's table to
+# another's comes out the same.
+TYPES = {
+    **dict.fromkeys(("notes", "sha256", "mask_sha256"), "string"),
+    "file_bytes": "int64",
+    **dict.fromkeys(("cache_key", "salt_key", "picture", "content"), "string"),
+    **dict.fromkeys(("format", "modality", "photometric_interpretation", "transfer_syntax"), "string"),
+    **dict.fromkeys(("bits_stored", "frame", "decoded_at"), "int64"),
+    **dict.fromkeys(("modality_lut", "voi"), "string"),
+    **{"inverted": "bool", "invert_source": "string"},
+    **dict.fromkeys(("rows", "columns"), "int64"),
+    **dict.fromkeys(("burned_in_annotation", "recognizable_visual_features"), "string"),
+    **dict.fromkeys(("spacing_row_mm", "spacing_column_mm"), "double"),
+    **dict.fromkeys(("spacing_source", "intensity_method"), "string"),
+    **dict.fromkeys(("intensity_low", "intensity_high"), "double"),
+    "fit": "string",
+    **dict.fromkeys(("scale_row", "scale_column"), "double"),
+    **dict.fromkeys(("fitted_rows", "fitted_columns", "pad_top", "pad_left", "size"), "int64"),
+    **dict.fromkeys(MEASURES, "double") | {"grey_levels": "int64"},
+    **{"perceptual_hash": "string", "thumbnail": "binary"},
+}
+FACTS = tuple(TYPES)
 
 
 def empty_row(sample: Sample) -> dict[str, Any]:
@@ -184,9 +188,9 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], classes: Iterable[
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    shares = {share_column(name) for name in classes}
+    types = TYPES | {share_column(name): "double" for name in classes}
     names = dict.fromkeys(name for row in rows for name in row)
-    schema = pa.schema([(name, pa.float64() if name in shares else _type(name)) for name in names])
+    schema = pa.schema([(name, pa.type_for_alias(types.get(name, "string"))) for name in names])
     with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_pylist(list(rows), schema), temporary, write_page_checksum=True)
 
@@ -205,13 +209,3 @@ def read_rows(path: Path, columns: Sequence[str] | None = None) -> "pa.Table":
         if missing:
             raise pa.ArrowInvalid(f"has no column {sorted(missing)[0]}")
         return file.read(columns, use_threads=False)
-
-
-def _type(name: str) -> "pa.DataType":
-    import pyarrow as pa
-
-    if name in _INTEGERS:
-        return pa.int64()
-    if name in _FLOATS:
-        return pa.float64()
-    return {"inverted": pa.bool_(), "thumbnail": pa.binary()}.get(name, pa.string())
