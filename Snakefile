@@ -8,8 +8,8 @@ from snakemake.utils import min_version
 
 min_version("9.5")
 
-# A config on the command line replaces the demo's; merged with it, the two would contradict each other.
-if not workflow.overwrite_configfiles:
+# Another config replaces the demo's; merged with it, the two would contradict each other.
+if "data" not in config:
 
     configfile: "config/config.yaml"
 

@@ -13,6 +13,7 @@ from segpipe.pool.gpus import gpus_wanted
 
 START_MINUTES = 5.0  # Python, torch and a shared file system that has just been mounted
 HEADROOM = 5.0
+MOST_THREADS = 16  # of one shard
 
 SECONDS_PER_IMAGE = {
     "preprocess": 0.25,  # JPEG 2000 of three million pixels: 0.13
@@ -30,6 +31,7 @@ MEMORY_MB = {
     "compare": 4000,
     "train": 8000,  # the least: libraries of CUDA, and stores in the page cache
 }
+MEMORY_MB_PER_THREAD = {"preprocess": 1000, "score": 500}  # processes beyond the first
 MEMORY_KB_PER_IMAGE = {"dataset": 10.0, "report": 10.0}  # tables of all images: 5 and 6 KB
 
 # What a training on a CPU keeps of a step's images, in MB for a million of their pixels: the rise of a process's peak
@@ -52,9 +54,18 @@ TRAIN_HEADROOM = 1.5
 AUTO_BATCH = 2  # images a step of train.batch_size: auto on a CPU
 
 
-def memory_mb(stage: str, images: int, attempt: int = 1) -> int:
+def threads_of_shard(shards: int) -> int:
+    """Cores for a job of one of so many shards: few shards alone would leave most of a machine idle.
+
+    It depends on the set alone, not on the machine; Snakemake scales it down to --cores.
+    """
+    return max(1, MOST_THREADS // max(1, shards))
+
+
+def memory_mb(stage: str, images: int, attempt: int = 1, threads: int = 1) -> int:
     """Megabytes for a job of so many images."""
-    return round((MEMORY_MB[stage] + MEMORY_KB_PER_IMAGE.get(stage, 0.0) * images / 1000) * attempt)
+    fixed = MEMORY_MB[stage] + MEMORY_MB_PER_THREAD.get(stage, 0) * (threads - 1)
+    return round((fixed + MEMORY_KB_PER_IMAGE.get(stage, 0.0) * images / 1000) * attempt)
 
 
 def train_memory_mb(model: Model, train: Train, size: int, attempt: int = 1) -> int:

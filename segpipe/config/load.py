@@ -32,7 +32,7 @@ def parse_config(values: Mapping[str, Any], source: str = "config") -> Config:
 
 
 def load_config(path: Path) -> Config:
-    """Read and validate a YAML file."""
+    """Read and validate a YAML file; a run without a name is called as its file."""
     try:
         text = path.read_text(encoding="utf-8")
         _check_aliases(text, path)
@@ -43,7 +43,7 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no keys; a config needs at least data.")
-    return parse_config(values, str(path))
+    return parse_config({"name": path.stem, **values}, str(path))
 
 
 def _check_aliases(text: str, path: Path) -> None:

@@ -7,10 +7,16 @@
 import os
 import re
 import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from segpipe.config.costs import memory_mb, minutes, train_memory_mb
+from segpipe.config.costs import (
+    memory_mb,
+    minutes,
+    threads_of_shard,
+    train_memory_mb,
+)
 from segpipe.config.load import parse_config
 from segpipe.config.variants import RUN, repeat_folder, trials, variants
 from segpipe.errors import SegpipeError
@@ -24,9 +30,11 @@ shell.prefix(
     f"set -euo pipefail; export PATH={os.path.dirname(sys.executable)!r}:$PATH; "
 )
 
+# A run without a name is called as its config's file.
+called = {"name": Path(path).stem for path in workflow.overwrite_configfiles}
 MISSING = ""  # why nothing can run: the images are not there
 try:
-    CONFIG = parse_config(config, "the config")
+    CONFIG = parse_config({**called, **config}, "the config")
     # Only the main process looks at the files; a job takes what it found.
     if not workflow.is_main_process:
         CONFIG, SCAN = scan_of_job(CONFIG)
@@ -60,6 +68,7 @@ if workflow.nodes is not None:
 
 RESULTS = CONFIG.folder.as_posix()
 SHARDS = sorted(SCAN.shards)
+SHARD_THREADS = threads_of_shard(len(SHARDS))
 TRAINS = not CONFIG.model.weights
 TRIALS = trials(CONFIG)
 VARIANTS = variants(CONFIG)
@@ -80,7 +89,9 @@ def images_of(wildcards):
 
 def memory(stage):
     """Megabytes for a job of this stage; more at each attempt."""
-    return lambda wildcards, attempt: memory_mb(stage, images_of(wildcards), attempt)
+    return lambda wildcards, attempt, threads: memory_mb(
+        stage, images_of(wildcards), attempt, threads
+    )
 
 
 def runtime(stage, models=lambda wildcards: 1):

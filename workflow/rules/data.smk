@@ -16,7 +16,7 @@ rule preprocess:
         f"{RESULTS}/benchmarks/preprocess/{{shard}}.tsv"
     conda:
         "../envs/segpipe.yaml"
-    threads: 1
+    threads: SHARD_THREADS
     resources:
         mem_mb=memory("preprocess"),
         runtime=runtime("preprocess"),
@@ -27,7 +27,7 @@ rule preprocess:
         "Preprocessing shard {wildcards.shard}"
     shell:
         "segpipe preprocess --config {input.config:q} --table {input.table:q} --output {params.folder:q}"
-        " --kept {params.kept:q} --log {log:q}"
+        " --kept {params.kept:q} --threads {threads} --log {log:q}"
 
 
 rule dataset:

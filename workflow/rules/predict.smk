@@ -53,7 +53,7 @@ rule score:
         f"{RESULTS}/benchmarks/{{trial}}score/{{shard}}.tsv"
     conda:
         "../envs/segpipe.yaml"
-    threads: 1
+    threads: SHARD_THREADS
     resources:
         mem_mb=memory("score"),
         runtime=runtime("score"),
@@ -64,4 +64,5 @@ rule score:
         "Scoring shard {wildcards.trial}{wildcards.shard}"
     shell:
         "segpipe score --config {input.config:q} --table {input.samples:q} --shard {params.shard:q}"
-        " --predictions {input.predictions:q} --masks {params.masks:q} --output {output:q} --log {log:q}"
+        " --predictions {input.predictions:q} --masks {params.masks:q} --output {output:q}"
+        " --threads {threads} --log {log:q}"

@@ -53,9 +53,7 @@ rule report:
         mem_mb=memory("report"),
         runtime=runtime("report"),
     params:
-        configs=lambda wildcards, input: [
-            f"--config={path}" for path in input.configs
-        ],
+        configs=lambda wildcards, input: [f"--config={path}" for path in input.configs],
         shards=SHARDS,
         folder=subpath(output.table, parent=True),
         folds="--folds" if TRAINS else "--no-folds",
