@@ -31,10 +31,11 @@ import os, sys, threading
 seen, root = set(), os.environ["WAY_ROOT"]
 def note(frame, event, argument):
     code = frame.f_code
-    if event == "call" and code.co_flags & 1 and code.co_filename not in seen and code.co_filename.startswith(root) and code.co_filename.endswith(".py"):
-        seen.add(code.co_filename)
+    name = code.co_filename
+    if event == "call" and code.co_flags & 1 and name not in seen and name.startswith(root) and name.endswith(".py"):
+        seen.add(name)
         with open(os.environ["WAY_NOTES"], "a") as file:
-            print(code.co_filename[len(root):], file=file)
+            print(name[len(root):], file=file)
 threading.setprofile(note)
 sys.setprofile(note)
 """

@@ -66,15 +66,11 @@ def scan(config: Config) -> Scan:
     for sample in listing.samples:
         tables.add(sample)
     tables.check_ids()
-    stages = {name: stage_text(stage) for name, stage in stage_configs(config, listing.carried).items()}
     images, shards, rows = len(tables), {}, {}
     for shard, members, text in tables.by_shard(shard_count(images, config.data.shards)):
         shards[shard], rows[shard] = fingerprint(text.encode()), members
         write_text_if_changed(config.folder / "samples" / table_name(shard, shards[shard]), text)
-    hashes = {name: fingerprint(text.encode()) for name, text in stages.items()}
-    for name, text in stages.items():
-        write_text_if_changed(config.folder / stage_file(name, hashes[name]), text)
-    result = Scan(images, shards, hashes, rows)
+    result = Scan(images, shards, _write_stages(config, listing.carried), rows)
     write_text_if_changed(config.folder / result.file, result.text)
     write_text_if_changed(latest_file(config), canonical_json({"scan": result.file}))
     return result
@@ -171,7 +167,7 @@ def scan_without_files(config: Config) -> tuple[Scan, str]:
     try:
         return read_scan(config), f"{why} What follows is of the last scan."
     except InputError:
-        return Scan(0, {}, {name: "none" for name in stage_configs(config, [])}, {}), f"{why} No images are known."
+        return Scan(0, {}, _write_stages(config, []), {}), f"{why} No images are known."
 
 
 def list_samples(config: Config) -> tuple[list[Sample], list[str]]:
@@ -210,6 +206,16 @@ def _fold_from_wildcard(found: Listing, column: str) -> Listing:
         replace(sample, fold=sample.site if column == "site" else sample.carried[column]) for sample in found.samples
     )
     return replace(found, samples=with_folds)
+
+
+def _write_stages(config: Config, carried: list[str]) -> dict[str, str]:
+    """Add the stages' parts of the config; their fingerprints."""
+    found = {}
+    for name, stage in stage_configs(config, carried).items():
+        text = stage_text(stage)
+        found[name] = fingerprint(text.encode())
+        write_text_if_changed(config.folder / stage_file(name, found[name]), text)
+    return found
 
 
 def latest_file(config: Config) -> Path:
