@@ -15,7 +15,11 @@ from segpipe.config.section import Section
 class Config(Section):
     """A whole run."""
 
-    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="results go to <results>/<name>; default: the config file's name")
+    name: str = Field(
+        "run",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="results go to <results>/<name>; default: the config file's name",
+    )
     results: Path = Field(Path("results"))
     seed: int = Field(0, ge=0, lt=2**32, description="decides folds, weights and augmentation")
     classes: dict[ClassName, PixelValues | LabelTexts | None] = Field(
