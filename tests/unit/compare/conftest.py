@@ -18,7 +18,7 @@ def variant(network, loss="dice", patients=0):
 def compare_stage(*variants, repeats=1):
     return CompareStage(
         title="$5 test", seed=0, classes=["lung"], models=["fold0", "fold1"], repeats=repeats,
-        variants=list(variants), predict=Predict(threads=1, batch_size=2), size=64,
+        variants=list(variants), predict=Predict(batch_size=2), size=64,
     )  # fmt: skip
 
 

@@ -70,6 +70,6 @@ def test_tables_and_picture_are_written_the_same_twice_but_for_times(compared, c
 
 def test_parameters_are_those_of_the_network(tmp_path):
     wanted = model(tmp_path, 3)
-    cost = measure(tmp_path, 64, Predict(threads=1, batch_size=2, device="cpu"))
+    cost = measure(tmp_path, 64, Predict(batch_size=2, device="cpu"))
     assert (cost.parameters, cost.device) == (wanted, "cpu")
     assert cost.milliseconds > 0
