@@ -46,8 +46,8 @@ STEP_MB = {
     "dynunet": (1700, "filters", 16),
     "fcn": (1300, "width", 16),
     "deeplabv3plus": (2900, "", 1),
-    "unet2015": (7000, "width", 64),
-    "unet_strided": (7000, "width", 64),  # as unet2015
+    "unet2015": (6000, "width", 64),
+    "unet_strided": (8000, "width", 64),
 }
 TRAIN_START_MB = 2000  # torch and MONAI, weights and their copies in optimizer, average and checkpoint
 TRAIN_HEADROOM = 1.5
