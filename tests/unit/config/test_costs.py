@@ -119,5 +119,5 @@ def test_every_network_has_its_memory_and_the_option_of_its_width():
     assert set(STEP_MB) == set(NETWORKS)
     for name, (_, option, default) in STEP_MB.items():
         if option:
-            value = NETWORKS[name].defaults[option]
+            value = NETWORKS[name]().model_dump()[option]
             assert default == (value[0] if isinstance(value, list) else value), name
