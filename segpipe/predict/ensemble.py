@@ -140,7 +140,7 @@ class Ensemble:
         self.disagreements = _disagreements(found[: len(networks)], len(images), self._predict.threshold)
         return _mean(found)[: len(images)]
 
-    def recipe(self, names: Sequence[str]) -> list[Any]:
+    def cache_key_parts(self, names: Sequence[str]) -> list[Any]:
         """All of this that decides a probability; cuDNN's kernels are chosen by the size of a batch."""
         batch_size = self.batch_size if self._device.type == "cuda" else None
         settings = [self.engine, batch_size, self._predict.inferer, self._mirror, *versions()]

@@ -101,12 +101,12 @@ class FolderPredictor:
         self._stage, self._samples, self._writer = stage, samples, writer
         self.store, self._ensemble = writer.store, writer.ensemble
         self._names = list(self._ensemble.folders)
-        self._recipes = self._recipes_now()  # before files are read: one that changes later is another next time
+        self._keys = self._cache_keys()  # before files are read: one that changes later is another next time
         self._seen = self._ensemble.pictures_seen()
 
     def is_done(self, sample: Sample) -> bool:
         """Whether the file is the same as when its masks were made, and all else, too."""
-        return self.store.keeps(sample.image_id, self._recipes[sample.image_id])
+        return self.store.keeps(sample.image_id, self._keys[sample.image_id])
 
     def run(self, todo: Sequence[Sample]) -> dict[str, dict[str, Any]]:
         """Predict and write, and bring masks to their place; returns the rows of images without masks."""
@@ -154,16 +154,16 @@ class FolderPredictor:
         facts |= {"status": "predicted", "seen": reading.row["picture"] in self._seen}
         geometry = Geometry.of_row(dict(reading.row.items()))
         assert reading.image is not None
-        made_by = self._recipes[sample.image_id]
-        return Picture(sample.image_id, sample.image, reading.image, geometry, made_by, self._names, facts)
+        key = self._keys[sample.image_id]
+        return Picture(sample.image_id, sample.image, reading.image, geometry, key, self._names, facts)
 
-    def _recipes_now(self) -> dict[str, str]:
+    def _cache_keys(self) -> dict[str, str]:
         # With the folder, too: files of two patients may have the same name, size and time.
         folder, stage = self._stage.root.resolve(), self._stage
         wanted = [each.model_dump(mode="json") for each in (stage.preprocess, stage.dicom, stage.raster)]
         files = {sample.image_id: folder / sample.image for sample in self._samples}
         return {
-            image_id: self._writer.recipe(f"{file} {file_stamp(file)} {wanted}", self._names)
+            image_id: self._writer.cache_key(f"{file} {file_stamp(file)} {wanted}", self._names)
             for image_id, file in files.items()
         }
 

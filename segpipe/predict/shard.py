@@ -79,13 +79,13 @@ class Predictor:
     def run(self, allowed: Sequence[Sequence[str]], shard: str) -> int:
         """Make all masks that are not there, and leave no others; how many were made."""
         store = self._writer.store
-        recipes = {index: self._recipe(index, names) for index, names in enumerate(allowed) if names}
-        todo = [index for index, made_by in recipes.items() if not store.keeps(self._id(index), made_by)]
-        taken = set(store.take_over({self._id(index): recipes[index] for index in todo}))
+        keys = {index: self._cache_key(index, names) for index, names in enumerate(allowed) if names}
+        todo = [index for index, key in keys.items() if not store.keeps(self._id(index), key)]
+        taken = set(store.take_over({self._id(index): keys[index] for index in todo}))
         todo = [index for index in todo if self._id(index) not in taken]
         self._check_space(todo, shard)
-        self._predict(todo, recipes, allowed, shard)
-        image_ids = [self._id(index) for index in recipes]
+        self._predict(todo, keys, allowed, shard)
+        image_ids = [self._id(index) for index in keys]
         for name in store.keep_only(image_ids):
             logger.info("deleted %s: its image is no longer predicted here", name)
         store.finish()
@@ -122,25 +122,25 @@ class Predictor:
         check_space(self.masks, expected, f"new masks of shard {shard}")
 
     def _predict(
-        self, todo: Sequence[int], recipes: Mapping[int, str], allowed: Sequence[Sequence[str]], shard: str
+        self, todo: Sequence[int], keys: Mapping[int, str], allowed: Sequence[Sequence[str]], shard: str
     ) -> None:
-        batches = self._batches(todo, recipes, allowed)
+        batches = self._batches(todo, keys, allowed)
         with read_ahead(batches, BATCHES_AHEAD) as ahead, closing(self._writer.write(ahead)) as finished:
             deque(track(finished, len(todo), f"predict {shard}"), maxlen=0)
 
     def _batches(
-        self, todo: Sequence[int], recipes: Mapping[int, str], allowed: Sequence[Sequence[str]]
+        self, todo: Sequence[int], keys: Mapping[int, str], allowed: Sequence[Sequence[str]]
     ) -> Iterator[list[Picture]]:
         """Pictures that are predicted together: those with the same models."""
         size = self._ensemble.batch_size
         for names in sorted({tuple(allowed[index]) for index in todo}):
             indices = [index for index in todo if tuple(allowed[index]) == names]
             for start in range(0, len(indices), size):
-                yield [self._picture(index, recipes[index], names) for index in indices[start : start + size]]
+                yield [self._picture(index, keys[index], names) for index in indices[start : start + size]]
 
-    def _picture(self, index: int, made_by: str, names: Sequence[str]) -> Picture:
+    def _picture(self, index: int, key: str, names: Sequence[str]) -> Picture:
         pixels = np.array(self.store.images[index])  # here and not later, when the network waits for it
-        return Picture(self._id(index), self._path(index), pixels, self._geometry(index), made_by, names)
+        return Picture(self._id(index), self._path(index), pixels, self._geometry(index), key, names)
 
     def _id(self, index: int) -> str:
         return str(self.store.table["image_id"].iloc[index])
@@ -151,9 +151,9 @@ class Predictor:
     def _geometry(self, index: int) -> Geometry:
         return Geometry.of_row(self.store.table.iloc[index].to_dict())
 
-    def _recipe(self, index: int, names: Sequence[str]) -> str:
+    def _cache_key(self, index: int, names: Sequence[str]) -> str:
         content = hashlib.sha256(self.store.images[index].tobytes()).hexdigest()
-        return self._writer.recipe(f"{content} {self._geometry(index)}", names)
+        return self._writer.cache_key(f"{content} {self._geometry(index)}", names)
 
 
 def _models_by_image(

@@ -33,14 +33,14 @@ BATCHES_AHEAD = 2
 class Picture:
     """A picture in the network's square, (size, size) uint8 or uint16, how it got there, and what it is.
 
-    ``path`` is for messages, ``made_by`` its recipe, and ``facts`` go to the journal.
+    ``path`` is for messages, ``cache_key`` that of its masks, and ``facts`` go to the journal.
     """
 
     image_id: str
     path: str
     pixels: np.ndarray
     geometry: Geometry
-    made_by: str
+    cache_key: str
     models: Sequence[str]
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -58,11 +58,13 @@ class MaskWriter:
         self.store = MaskStore(folder, self.layout)
         cv2.setNumThreads(1)  # there are several writers, and the network's own threads
 
-    def recipe(self, picture: Any, models: Sequence[str]) -> str:
+    def cache_key(self, picture: Any, models: Sequence[str]) -> str:
         """A hash of all that decides the masks; ``picture`` is what tells one picture from another."""
         predict = self._predict
         tidy = [predict.smallest_island, predict.fill_holes]
-        return cache_key(picture, *self.ensemble.recipe(models), predict.threshold, *tidy, self.form, self._classes)
+        return cache_key(
+            picture, *self.ensemble.cache_key_parts(models), predict.threshold, *tidy, self.form, self._classes
+        )
 
     def write(self, batches: Iterator[Sequence[Picture]]) -> Generator[Picture]:
         """Predict and write batches, whose pictures have the same models; yields those whose masks are recorded.
@@ -100,7 +102,7 @@ class MaskWriter:
         self.store.save(picture.image_id, entries)
         tidied = {"removed_pixels": made.removed_pixels, "filled_pixels": made.filled_pixels}
         facts = {**picture.facts, **tidied, "parity": self._parity(picture.models), **measured}
-        return Entry.of(picture.made_by, entries, facts)
+        return Entry.of(picture.cache_key, entries, facts)
 
     def _parity(self, models: Sequence[str]) -> float:
         """How far the engine was from PyTorch with the worst of these models; 0 where it is PyTorch."""

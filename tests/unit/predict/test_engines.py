@@ -84,7 +84,7 @@ def test_every_network_gives_the_probabilities_of_pytorch(name, kind):
     assert parity(inputs, run, reference) < 1e-5
 
 
-def test_a_smaller_batch_is_not_compiled_for_anew():
+def test_a_smaller_batch_is_not_compiled_again():
     made = []
 
     def backend(graph, inputs):
@@ -202,20 +202,20 @@ def test_nan_is_no_parity():
         check_parity(float("nan"), Eager(*setting()), "one")
 
 
-def test_bfloat16_is_another_recipe_and_within_its_own_bound(tmp_path):
+def test_bfloat16_is_another_cache_key_and_within_its_own_bound(tmp_path):
     folder = write_model(tmp_path / "m")
     half = ensemble(folder, engine="torch", precision="bfloat16")
     half.probabilities(pictures(2), ["one"])
     assert 1e-5 < half.parity["one"] < 0.1
-    assert half.recipe(["one"]) != ensemble(folder, engine="torch").recipe(["one"])
+    assert half.cache_key_parts(["one"]) != ensemble(folder, engine="torch").cache_key_parts(["one"])
 
 
-def test_the_recipe_names_the_engine_and_no_number_of_threads(name, tmp_path):
+def test_the_cache_key_names_the_engine_and_no_number_of_threads(name, tmp_path):
     folder = write_model(tmp_path / "m")
     one, two = (ensemble(folder, engine=name, threads=threads) for threads in (1, 2))
-    assert one.engine in one.recipe(["one"])
-    assert one.recipe(["one"]) == two.recipe(["one"])
-    assert one.recipe(["one"]) == ensemble(folder, engine=name, batch_size=2).recipe(["one"])
+    assert one.engine in one.cache_key_parts(["one"])
+    assert one.cache_key_parts(["one"]) == two.cache_key_parts(["one"])
+    assert one.cache_key_parts(["one"]) == ensemble(folder, engine=name, batch_size=2).cache_key_parts(["one"])
 
 
 def test_auto_is_four_pictures_at_a_time_on_a_cpu(tmp_path):

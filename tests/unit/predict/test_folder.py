@@ -133,7 +133,7 @@ def test_stopped_and_called_again_it_reads_only_what_is_left(phantoms, models, p
     assert table["masks_sha256"].equals(predicted[1]["masks_sha256"])
 
 
-def test_a_changed_file_and_other_settings_are_predicted_anew(phantoms, models, tmp_path, monkeypatch):
+def test_a_changed_file_and_other_settings_are_predicted_again(phantoms, models, tmp_path, monkeypatch):
     (tmp_path / "in").mkdir()
     for name in ("syn0000_pa1.dcm", "syn0001_pa1.png"):
         (tmp_path / "in" / name).write_bytes((phantoms / "images" / name).read_bytes())
