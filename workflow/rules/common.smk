@@ -125,6 +125,11 @@ def stamps(folders):
     ]
 
 
+def folder_of_shards(files):
+    """The folder of all stores from their files, which a module's prefix may have moved; empty without images."""
+    return os.path.dirname(os.path.dirname(files[0])) if files else ""
+
+
 def of_shards(pattern, trial=RUN):
     """The files of all shards."""
     return [f"{RESULTS}/{trial}{pattern.format(shard=shard)}" for shard in SHARDS]

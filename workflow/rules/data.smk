@@ -49,9 +49,7 @@ rule dataset:
         runtime=runtime("dataset"),
     params:
         folder=subpath(output.table, parent=True),
-        stores=lambda wildcards, input: os.path.dirname(
-            os.path.dirname(input.tables[0])
-        ),
+        stores=lambda wildcards, input: folder_of_shards(input.tables),
         shards=SHARDS,
     message:
         f"Gathering {SCAN.images} images, deciding folds"

@@ -32,9 +32,7 @@ rule train:
         scratch=os.environ.get("SEGPIPE_SCRATCH", ""),
     params:
         init=stamps([CONFIG.model.init] if CONFIG.model.init else []),
-        shards=lambda wildcards, input: os.path.dirname(
-            os.path.dirname(input.images[0])
-        ),
+        shards=lambda wildcards, input: folder_of_shards(input.images),
         folder=subpath(output.card, parent=True),
     message:
         "Training {wildcards.trial}{wildcards.model}"
