@@ -53,7 +53,6 @@ format: setup
 benchmark: setup
 	$(BIN)/python benchmarks/preprocess.py --repeats 5
 	$(BIN)/python benchmarks/predict.py
-	$(BIN)/python benchmarks/predict_profile.py
 	$(BIN)/python benchmarks/memory.py --images 10 100 1000
 	$(BIN)/python benchmarks/train_step.py --networks subpixel_unet --nnunet-rounds 1
 
