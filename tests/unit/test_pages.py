@@ -77,6 +77,14 @@ def test_the_config_has_the_keys_that_are_named(page):
     assert [f"{name}.{key}" for name, key in named if name in keys and key not in keys[name]] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_whole_configs_are_valid(page):
+    for block in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.M | re.S):
+        values = yaml.safe_load(block)
+        if {"classes", "data"} <= set(values):
+            parse_config(values)
+
+
 def test_the_profile_has_the_values_that_the_page_names():
     text, page = (PROJECT / "profiles/slurm/config.yaml").read_text(), CLUSTER.read_text()
     profile = yaml.safe_load(text)
