@@ -26,9 +26,9 @@ Probabilities = Literal["none", "uint8", "float16"]
 
 RUNS = ".rle"
 ENDINGS: Mapping[Probabilities, str] = {"uint8": ".probability.png", "float16": ".probability.npy"}
-PER_PIXEL, BLOCK = 0.01, 4096  # bytes of a mask: measured 0.005 to 0.009 for lungs (docs/mask-files.md); of a file
+PER_PIXEL, BLOCK = 0.01, 4096  # bytes of a mask: measured 0.005 to 0.009 for lungs; of a file
 
-# Masks compress to a few KB in any way; this one is among the fastest to write (docs/mask-files.md has the figures).
+# Masks compress to a few KB in any way; this one is among the fastest to write.
 PNG = (
     *(cv2.IMWRITE_PNG_COMPRESSION, 1),
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
