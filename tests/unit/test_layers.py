@@ -1,6 +1,7 @@
 """The order of the folders: each imports from those before it in the list, and no module imports itself in a circle."""
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -73,6 +74,12 @@ def test_imports_point_downwards():
         if LAYERS.index(layer(other)) > LAYERS.index(layer(name))
     ]
     assert not upward
+
+
+def test_the_drawing_of_the_house_has_the_same_order():
+    drawing = (PROJECT / "docs/design.md").read_text().partition("```text\nsegpipe/\n")[2].partition("```")[0]
+    lines = re.findall(r"^  (\w\S*(?: \w\S*)*)  ", drawing, re.M)
+    assert [re.sub(r"\.py$|/$", "", name) for line in lines for name in line.split()] == LAYERS
 
 
 def test_no_circles():
