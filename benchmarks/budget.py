@@ -26,7 +26,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command sets it, b
 from calibration import Best, Contestant, calibrate, empty
 
 from segpipe.config.stages import stage_configs
-from segpipe.files.json_file import canonical_json
+from segpipe.files.atomic import canonical_json
 from segpipe.log import set_up_logging
 from segpipe.predict.shard import predict_shard
 from segpipe.samples.scan import read_scan

@@ -20,8 +20,7 @@ from segpipe.config.load import parse_config
 from segpipe.config.stages import stage_configs
 from segpipe.dataset.stage import gather
 from segpipe.demo.render import phantom_arrays
-from segpipe.files.atomic import write_text
-from segpipe.files.json_file import canonical_json
+from segpipe.files.atomic import canonical_json, write_text
 from segpipe.preprocess.stage import preprocess_shard
 from segpipe.preprocess.store import open_store, unpack_bits
 from segpipe.samples.scan import scan

@@ -24,7 +24,7 @@ from start import SEGPIPE, write_model
 from segpipe.config import Config
 from segpipe.config.load import parse_config
 from segpipe.demo.render import phantom_arrays
-from segpipe.files.stamp import hash_file
+from segpipe.files.source import hash_file
 from segpipe.samples.scan import scan
 
 PHANTOMS = 8  # other images are these with other noise, so that making them does not take longest

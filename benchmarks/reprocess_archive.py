@@ -11,8 +11,7 @@ import numpy as np
 from segpipe.config import Config
 from segpipe.config.load import parse_config
 from segpipe.demo.render import phantom_arrays
-from segpipe.files.atomic import write_text
-from segpipe.files.json_file import canonical_json
+from segpipe.files.atomic import canonical_json, write_text
 from segpipe.models.card import ModelCard
 
 SOURCES = 256  # a file takes 65,000 hard links on ext4

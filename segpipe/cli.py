@@ -3,7 +3,7 @@
 Imports that cost time are inside the verbs, so that ``--help`` answers at once.
 """
 
-from segpipe.commands import cluster, imports, models, people, runs, steps  # each adds its verbs
+from segpipe.commands import models, runs, steps  # each adds its verbs
 from segpipe.commands.app import app, main
 
-__all__ = ["app", "cluster", "imports", "main", "models", "people", "runs", "steps"]
+__all__ = ["app", "main", "models", "runs", "steps"]

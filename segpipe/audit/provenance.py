@@ -28,9 +28,8 @@ from segpipe.config import Config
 from segpipe.config.load import shareable
 from segpipe.config.variants import RUN, trials
 from segpipe.errors import InputError
-from segpipe.files.atomic import write_bytes, write_text
-from segpipe.files.json_file import canonical_json, read_json
-from segpipe.files.stamp import hash_file
+from segpipe.files.atomic import canonical_json, read_json, write_bytes, write_text
+from segpipe.files.source import hash_file
 from segpipe.models.card import WEIGHTS, read_card
 from segpipe.report.page.run_facts import STAGES, machine, stage_time
 

@@ -16,8 +16,7 @@ from segpipe.config import Config
 from segpipe.config.load import left_out, parse_config, shareable
 from segpipe.config.stages import ProvenanceStage, load_stage, stage_file
 from segpipe.errors import ConfigError, InputError
-from segpipe.files.atomic import write_text
-from segpipe.files.json_file import canonical_json
+from segpipe.files.atomic import canonical_json, write_text
 from segpipe.models.card import WEIGHTS
 
 CONFIG = "reproduce.json"  # in the new folder; it also marks that folder as ours

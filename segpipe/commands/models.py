@@ -1,4 +1,4 @@
-"""Verbs about models: applying them to files, exporting them."""
+"""Verbs about models and masks: applying, exporting, importing."""
 
 import os
 from pathlib import Path
@@ -9,8 +9,87 @@ import typer
 from segpipe.commands.app import app
 from segpipe.log import set_up_logging
 
+import_masks = typer.Typer(no_args_is_help=True, help="Convert masks that come as one file for a whole set, once.")
+app.add_typer(import_masks, name="import-masks", rich_help_panel="Models and masks")
 
-@app.command(rich_help_panel="For people")
+MaskOutput = Annotated[Path, typer.Argument(help="folder for masks/<class>/<image>.png and samples.csv")]
+MaskRoot = Annotated[
+    Path | None,
+    typer.Option("--root", help="the later data.root, which holds images and OUTPUT; default: OUTPUT's parent"),
+]
+ImagePaths = Annotated[
+    str, typer.Option("--images", help="where the images are below the root: a folder, or a path with {image}")
+]
+ClassNames = Annotated[
+    list[str] | None, typer.Option("--class", help="NAME=TEXT: a class and what the file calls it; several times")
+]
+IgnoredNames = Annotated[
+    list[str] | None, typer.Option("--ignore", help="what the file calls masks that are left out; several times")
+]
+
+
+@import_masks.command()
+def coco(
+    file: Annotated[Path, typer.Argument(help="COCO's instances.json")],
+    output: MaskOutput,
+    root: MaskRoot = None,
+    images: ImagePaths = "",
+    classes: ClassNames = None,
+    ignore: IgnoredNames = None,
+) -> None:
+    """Polygons and run lengths of COCO to a PNG for each image and class."""
+    from segpipe.interop.coco import import_coco
+    from segpipe.interop.import_folder import Target
+
+    set_up_logging(None)
+    target = Target(output, root or output.parent, images)
+    typer.echo(import_coco(file, target, classes or [], ignore or []))
+
+
+@import_masks.command()
+def labelme(
+    folder: Annotated[Path, typer.Argument(help="folder of labelme's files, as export-masks writes them")],
+    output: MaskOutput,
+    root: MaskRoot = None,
+    images: ImagePaths = "",
+    classes: ClassNames = None,
+    ignore: IgnoredNames = None,
+) -> None:
+    """Outlines that were drawn or corrected in labelme to a PNG for each image and class."""
+    from segpipe.interop.import_folder import Target
+    from segpipe.interop.labelme import import_labelme
+
+    set_up_logging(None)
+    target = Target(output, root or output.parent, images)
+    typer.echo(import_labelme(folder, target, classes or [], ignore or []))
+
+
+@import_masks.command()
+def rle(
+    file: Annotated[Path, typer.Argument(help="CSV with run lengths, as CheXmask's")],
+    output: MaskOutput,
+    root: MaskRoot = None,
+    images: ImagePaths = "",
+    classes: ClassNames = None,
+    image_column: Annotated[str | None, typer.Option(help="column with the images; default: one of CheXmask's")] = None,
+    carry: Annotated[list[str] | None, typer.Option(help="NAME=COLUMN for the sheet; several times")] = None,
+    size: Annotated[str | None, typer.Option(help="ROWSxCOLUMNS of all masks, where no columns tell")] = None,
+    order: Annotated[Literal["rows", "columns"], typer.Option(help="what pixels are counted along")] = "rows",
+    base: Annotated[int, typer.Option(min=0, max=1, help="number of the first pixel")] = 1,
+    starts: Annotated[
+        Literal["absolute", "relative"], typer.Option(help="absolute, or relative to the end of the run before")
+    ] = "absolute",
+) -> None:
+    """Run lengths in a CSV to a PNG for each image and class; the defaults are CheXmask's."""
+    from segpipe.interop.import_folder import Target
+    from segpipe.interop.rle import RunLengths, import_rle
+
+    set_up_logging(None)
+    target, runs = Target(output, root or output.parent, images), RunLengths(order, base, starts)
+    typer.echo(import_rle(file, target, runs, classes or [], image_column, carry or [], size))
+
+
+@app.command(rich_help_panel="Models and masks")
 def predict(
     images: Annotated[list[str], typer.Argument(help="a folder, files, or a pattern in quotes such as 'a/**/*.dcm'")],
     model: Annotated[
@@ -88,7 +167,7 @@ def predict(
     typer.echo(outcome(table, tolerate, output))
 
 
-@app.command(rich_help_panel="For people")
+@app.command(rich_help_panel="Models and masks")
 def export(
     model: Annotated[Path, typer.Argument(help="a model's folder, as results/<name>/models/fold0")],
     output: Annotated[Path, typer.Argument(help="the folder to write")],
@@ -107,7 +186,7 @@ def export(
         typer.echo(line)
 
 
-@app.command("export-masks", rich_help_panel="For people")
+@app.command("export-masks", rich_help_panel="Models and masks")
 def export_masks(
     config: Annotated[Path, typer.Argument(help="a config file (YAML) whose run is finished")],
     format_: Annotated[
@@ -127,7 +206,7 @@ def export_masks(
     typer.echo(export(config, format_, output, image_id or [], tolerance))
 
 
-@app.command("lr-find", rich_help_panel="For people")
+@app.command("lr-find", rich_help_panel="Models and masks")
 def lr_find(
     config: Annotated[Path, typer.Argument(help="a config file (YAML) whose run is prepared")],
     model: Annotated[str | None, typer.Option(help="whose training images: fold0 (default), ... or holdout")] = None,

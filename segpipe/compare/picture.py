@@ -19,7 +19,7 @@ _ROW, _HEAD, _CURVES, _LONGEST = 0.34, 1.35, 3.4, 40  # inches; letters of a lab
 
 
 def write_picture(stage: CompareStage, table: pd.DataFrame, seeds: pd.DataFrame, path: Path) -> None:
-    """Draw ``table`` and ``seeds`` (:mod:`segpipe.compare.tables`) as PNG, the same bytes for the same tables.
+    """Draw ``table`` and ``seeds`` (:mod:`segpipe.compare.stage`) as PNG, the same bytes for the same tables.
 
     Where numbers of patients are compared, a panel below shows the score against them.
     """

@@ -4,13 +4,23 @@ A config file is YAML; an unknown key is an error. Sections are read by one stag
 changing a section re-runs only the stages that use it (:mod:`segpipe.config.stages`).
 """
 
-from segpipe.config.data import Classes, ClassName, ClassValues, Data, LabelTexts, PixelValues
+from segpipe.config.data import (
+    Classes,
+    ClassName,
+    ClassValues,
+    Data,
+    Dicom,
+    LabelTexts,
+    MonaiTransform,
+    PixelValues,
+    Preprocess,
+    Raster,
+    Section,
+)
 from segpipe.config.learning import Compare, Folds, Model, Network, Train
-from segpipe.config.pixels import Dicom, Preprocess, Raster
 from segpipe.config.results import Checks, Code, Export, Predict, Report, Score
 from segpipe.config.run import Config
-from segpipe.config.section import MonaiTransform, Section
-from segpipe.files.json_file import canonical_json
+from segpipe.files.atomic import canonical_json
 
 __all__ = [
     "Checks",

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from segpipe.config.section import MonaiTransform, Section
+from segpipe.config.data import MonaiTransform, Section
 
 VariantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,39}$")]
 

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from segpipe.config.data import ClassName
-from segpipe.config.section import Section
+from segpipe.config.data import ClassName, Section
 
 # What makes an image worth a look.
 

@@ -5,11 +5,21 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from segpipe.config.data import MAX_CLASSES, ClassName, ClassValues, Data, LabelTexts, PixelValues, lone_sides
+from segpipe.config.data import (
+    MAX_CLASSES,
+    ClassName,
+    ClassValues,
+    Data,
+    Dicom,
+    LabelTexts,
+    PixelValues,
+    Preprocess,
+    Raster,
+    Section,
+    lone_sides,
+)
 from segpipe.config.learning import Compare, Folds, Model, Train
-from segpipe.config.pixels import Dicom, Preprocess, Raster
 from segpipe.config.results import Checks, Export, Predict, Report, Score
-from segpipe.config.section import Section
 
 
 class Config(Section):

@@ -24,8 +24,8 @@ from segpipe.config import (
 from segpipe.config.data import have_label_values
 from segpipe.config.variants import RUN, Variant, trials, variants
 from segpipe.errors import ConfigError
-from segpipe.files.json_file import canonical_json
-from segpipe.files.stamp import file_stamp
+from segpipe.files.atomic import canonical_json
+from segpipe.files.source import file_stamp
 
 # Engines whose packages are optional: which are installed here, and which of them ``predict.engine: auto`` takes.
 #

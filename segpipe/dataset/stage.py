@@ -11,8 +11,7 @@ from segpipe.config.stages import DatasetStage
 from segpipe.dataset.duplicates import find_duplicates
 from segpipe.dataset.folds import assign_folds, roles, shows
 from segpipe.errors import InputError
-from segpipe.files.atomic import write_text
-from segpipe.files.json_file import canonical_json
+from segpipe.files.atomic import canonical_json, write_text
 from segpipe.log import logger
 from segpipe.preprocess.store import write_table
 

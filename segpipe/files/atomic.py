@@ -1,6 +1,7 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all; JSON files that segpipe wrote are read back with a clear error."""
 
 import errno
+import json
 import os
 import re
 import secrets
@@ -9,8 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from segpipe.errors import DiskFullError
+from segpipe.errors import DiskFullError, InputError
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_SPACE_TEXTS = tuple(os.strerror(number) for number in NO_SPACE)
@@ -116,3 +118,29 @@ def _explain(final: Path, error: Exception) -> str:
         f"{final}: cannot be written ({why}; {free} bytes are free there). What was there before is untouched. "
         "Free some space or quota, or set results to a larger disk, and run the same command again."
     )
+
+
+# JSON files that segpipe writes: one text for one value, read back with a clear error.
+
+
+def read_json(path: Path, missing: str, damaged: str) -> Any:
+    """What the file holds.
+
+    Raises:
+        InputError: with the text ``missing`` where it cannot be read, and ``damaged`` where it is no JSON; in both,
+            ``{path}`` and ``{reason}`` are filled in.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(missing.format(path=path, reason=error.strerror)) from None
+    except ValueError as error:
+        raise InputError(damaged.format(path=path, reason=error)) from None
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value, for files that are compared and hashed.
+
+    Keys keep their order: that of ``classes`` is the order of the network's channels.
+    """
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"

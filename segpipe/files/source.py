@@ -1,5 +1,7 @@
-"""Getting a file's bytes and telling its format from them, within limits."""
+"""Getting a file's bytes and telling its format from them, within limits; and whether it changed."""
 
+import hashlib
+import os
 import stat
 import warnings
 from collections.abc import Iterator
@@ -131,3 +133,23 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+# Whether a file changed: by its size and time, or by the hash of its content.
+
+MISSING = "missing"
+
+
+def file_stamp(path: Path | str) -> str:
+    """Size and modification time: what tells a changed file without reading it."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - called for every file of an archive, and a Path costs more than that
+    except OSError:
+        return MISSING
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, which is read in pieces; other threads run meanwhile. OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

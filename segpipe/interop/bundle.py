@@ -10,8 +10,7 @@ from torch import nn
 
 from segpipe import __version__
 from segpipe.config.data import have_label_values
-from segpipe.files.atomic import write_bytes, write_text
-from segpipe.files.json_file import canonical_json
+from segpipe.files.atomic import canonical_json, write_bytes, write_text
 from segpipe.masks.encode import mask_form
 from segpipe.models.card import ModelCard
 from segpipe.models.device import to_input

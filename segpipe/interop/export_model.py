@@ -9,8 +9,7 @@ from torch import nn
 
 from segpipe import __version__
 from segpipe.errors import ConfigError, InputError
-from segpipe.files.atomic import atomic_path, write_text
-from segpipe.files.json_file import canonical_json
+from segpipe.files.atomic import atomic_path, canonical_json, write_text
 from segpipe.interop.bundle import write_bundle
 from segpipe.interop.graph import check_installed, export_graph, parity, run_onnx, run_program, save_onnx, save_program
 from segpipe.interop.model_card import model_card

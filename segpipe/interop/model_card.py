@@ -13,7 +13,7 @@ from segpipe import __version__
 from segpipe.config.stages import ReportStage, load_stage
 from segpipe.config.variants import plain_name
 from segpipe.errors import InputError
-from segpipe.files.json_file import canonical_json
+from segpipe.files.atomic import canonical_json
 from segpipe.models.card import ModelCard
 from segpipe.models.weights import weights_hash
 from segpipe.report.table import run_table

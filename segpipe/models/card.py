@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from segpipe import __version__
 from segpipe.config import ClassValues, Config, Dicom, Preprocess, Raster
 from segpipe.errors import ConfigError, InputError
-from segpipe.files.json_file import read_json
+from segpipe.files.atomic import read_json
 from segpipe.models.networks.registry import check_options
 
 WEIGHTS = "model.safetensors"

@@ -13,9 +13,8 @@ from torch import nn
 from segpipe import __version__
 from segpipe.config import Model
 from segpipe.errors import ConfigError, InputError, in_a_line
-from segpipe.files.atomic import write_bytes, write_text
-from segpipe.files.json_file import canonical_json
-from segpipe.files.stamp import hash_file
+from segpipe.files.atomic import canonical_json, write_bytes, write_text
+from segpipe.files.source import hash_file
 from segpipe.models.card import WEIGHTS, ModelCard, read_card
 from segpipe.models.networks.registry import build_network
 

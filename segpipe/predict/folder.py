@@ -18,8 +18,8 @@ from segpipe.config import Predict
 from segpipe.config.data import have_label_values
 from segpipe.config.stages import PreprocessStage
 from segpipe.errors import ConfigError, QuarantineError
+from segpipe.files.source import file_stamp
 from segpipe.files.space import check_space
-from segpipe.files.stamp import file_stamp
 from segpipe.files.table import write_csv
 from segpipe.log import logger, plain, track
 from segpipe.masks.encode import Layout, mask_form

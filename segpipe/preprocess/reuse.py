@@ -27,8 +27,7 @@ import cv2
 
 from segpipe.config.stages import PreprocessStage
 from segpipe.errors import ImageError, InputError
-from segpipe.files.source import MAX_FILE_BYTES
-from segpipe.files.stamp import hash_file
+from segpipe.files.source import MAX_FILE_BYTES, hash_file
 from segpipe.log import logger
 from segpipe.preprocess.store import FACTS, FILES, Reading, empty_row, open_stacks, picture_hashes, read_rows
 from segpipe.samples.sample import Sample, inside, mask_inside, patient_key, read_salt

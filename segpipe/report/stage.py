@@ -10,8 +10,7 @@ import pandas as pd
 
 from segpipe.config.stages import PredictStage, ReportStage, load_stage
 from segpipe.dataset.flags import count_findings
-from segpipe.files.atomic import write_text
-from segpipe.files.json_file import canonical_json
+from segpipe.files.atomic import canonical_json, write_text
 from segpipe.files.table import write_csv, write_parquet
 from segpipe.log import logger
 from segpipe.report.cases import Case, choose_cases, choose_shown, draw, read_layers

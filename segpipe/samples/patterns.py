@@ -8,7 +8,7 @@ from typing import Literal
 
 from segpipe.config import Data
 from segpipe.errors import ConfigError, InputError
-from segpipe.files.stamp import MISSING, file_stamp
+from segpipe.files.source import MISSING, file_stamp
 from segpipe.log import logger
 from segpipe.samples.sample import Listing, Sample, image_id_from_path, leads_out, patient_key
 

@@ -25,7 +25,7 @@ class Sample:
     ``masks`` maps "" to one file for all classes, or class names to a file each. ``patient`` is a key
     (:func:`patient_key`), empty where neither sheet nor pattern names a patient. ``invert`` is "" (as the
     file says), "true" or "false". ``carried`` are further columns on their way to the report. ``stamp`` is what
-    the scan saw of the files (:func:`segpipe.files.stamp.file_stamp`), the image's first.
+    the scan saw of the files (:func:`segpipe.files.source.file_stamp`), the image's first.
     """
 
     image_id: str

@@ -15,8 +15,7 @@ from segpipe.config import Config
 from segpipe.config.load import parse_config
 from segpipe.config.stages import ProvenanceStage, load_stage, stage_configs, stage_file, stage_text
 from segpipe.errors import ConfigError, InputError
-from segpipe.files.atomic import write_text_if_changed
-from segpipe.files.json_file import canonical_json, read_json
+from segpipe.files.atomic import canonical_json, read_json, write_text_if_changed
 from segpipe.log import logger
 from segpipe.samples.patterns import samples_from_patterns
 from segpipe.samples.sample import Listing, Sample, read_salt

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from segpipe.config import Data
 from segpipe.errors import ConfigError, InputError
-from segpipe.files.stamp import file_stamp
+from segpipe.files.source import file_stamp
 from segpipe.samples.sample import Listing, Sample, image_id_from_path, patient_key, safe_name
 
 OWN_COLUMNS = ("image", "image_id", "mask", "patient", "site", "invert")

@@ -16,8 +16,7 @@ import torch
 
 from segpipe.config.stages import TrainStage
 from segpipe.errors import ConfigError, InputError
-from segpipe.files.atomic import atomic_path, remove_leftovers
-from segpipe.files.json_file import canonical_json
+from segpipe.files.atomic import atomic_path, canonical_json, remove_leftovers
 from segpipe.files.space import check_space
 from segpipe.log import logger
 from segpipe.models.weights import versions

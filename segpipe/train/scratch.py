@@ -19,7 +19,7 @@ from pathlib import Path
 
 from segpipe.errors import InputError
 from segpipe.files.lock import Lock, private_folder
-from segpipe.files.stamp import MISSING, file_stamp
+from segpipe.files.source import MISSING, file_stamp
 from segpipe.log import logger
 from segpipe.preprocess.store import FILES
 

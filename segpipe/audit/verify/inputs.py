@@ -15,8 +15,8 @@ from segpipe.audit.verify.run import Finding, Run, UnreadableError, read_columns
 from segpipe.config.stages import PreprocessStage, ReportStage, stage_configs, stage_file, stage_text
 from segpipe.dataset.stage import content_fingerprint
 from segpipe.errors import ImageError, InputError
-from segpipe.files.json_file import read_json
-from segpipe.files.stamp import file_stamp, hash_file
+from segpipe.files.atomic import read_json
+from segpipe.files.source import file_stamp, hash_file
 from segpipe.preprocess.store import FILES, picture_hashes
 from segpipe.samples.sample import Sample, inside, mask_inside
 from segpipe.samples.shards import fingerprint, read_table

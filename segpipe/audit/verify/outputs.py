@@ -20,8 +20,8 @@ from segpipe.audit.provenance import RECORD, content, read_provenance
 from segpipe.audit.verify.run import Finding, Run, UnreadableError, read_columns
 from segpipe.config.stages import PredictStage, ReportStage, ScoreStage
 from segpipe.errors import InputError
-from segpipe.files.json_file import canonical_json
-from segpipe.files.stamp import hash_file
+from segpipe.files.atomic import canonical_json
+from segpipe.files.source import hash_file
 from segpipe.files.table import arrow_table, csv_cells
 from segpipe.masks.encode import Layout
 from segpipe.masks.journal import Entry

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from segpipe.compare.scores import image_mean, mean_interval, patient_means
-from segpipe.compare.tables import holm, signed_rank_p
+from segpipe.compare.stage import holm, image_mean, mean_interval, patient_means, signed_rank_p
 from segpipe.score.summary import of_images
 
 

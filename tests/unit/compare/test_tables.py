@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from segpipe.compare.scores import read_scores
-from segpipe.compare.tables import comparison_table, pairs_table, references, seeds_table
+from segpipe.compare.stage import comparison_table, pairs_table, read_scores, references, seeds_table
 from segpipe.errors import InputError
 from tests.unit.compare.conftest import compare_stage, variant
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segpipe.errors import ImageError
-from segpipe.files.stamp import file_stamp
+from segpipe.files.source import file_stamp
 from segpipe.samples.sample import image_id_from_path, inside, patient_key, safe_name
 
 
