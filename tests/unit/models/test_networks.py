@@ -161,7 +161,7 @@ def test_the_logits_of_an_image_do_not_depend_on_the_size_of_the_batch_but_for_r
 @torch.no_grad()
 def test_at_full_size_the_logits_do_not_depend_on_the_size_of_the_batch_at_all() -> None:
     # PyTorch's CPU convolution has another kernel for small inputs, and small means the whole batch
-    # (docs/networks.md); from 512 x 512 on, every input of this network is large.
+    # (at most 20,480 values, docs/engines.md); from 512 x 512 on, every input of this network is large.
     network, batch = trained_a_little("unet", {}), images(3, 512, 512)
     assert torch.equal(network(batch)[:1], network(batch[:1]))
 
