@@ -18,7 +18,7 @@ rule predict:
         f"{RESULTS}/benchmarks/{{trial}}predict/{{shard}}.tsv"
     conda:
         "../envs/segpipe.yaml"
-    threads: 2
+    threads: SHARD_THREADS
     resources:
         gpu=gpus_wanted(CONFIG.predict.device),
         mem_mb=memory("predict"),

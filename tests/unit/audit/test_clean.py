@@ -62,6 +62,18 @@ def test_what_nothing_names_is_listed_with_its_size_and_removed_and_nothing_else
     assert listing(find_unused(run.folder.parent.parent / "config.json")) == "Nothing is unused."
 
 
+def test_tables_and_configs_that_only_other_plans_name_go(run, tmp_path):
+    own = {path for folder in ("samples", "config") for path in (run.folder / folder).iterdir()}
+    other = write_config(tmp_path, report={"title": "Another"}, data={**run.data.model_dump(mode="json"), "shards": 1})
+    scan(other)
+    write_config(tmp_path)
+    planned = {path for folder in ("samples", "config") for path in (run.folder / folder).iterdir()} - own
+    listed = {each.path for each in find_unused(tmp_path / "config.json")}
+    assert {path.name.partition("-")[0] for path in planned} >= {"0000", "report", "provenance", "scan", "latest"}
+    assert planned <= listed
+    assert not own & listed
+
+
 def test_seeds_and_variants_of_the_config_stay(run, tmp_path):
     write_config(tmp_path, train={"repeats": 2}, compare={"losses": ["dice"], "networks": {"old": {"network": "unet"}}})
     assert {"models/fold0-r2", "repeats/2", "compare/old-dice-all"}.isdisjoint(found(run))
