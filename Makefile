@@ -31,10 +31,9 @@ demo: data/demo/samples.csv
 	$(BIN)/snakemake --cores $(CORES)
 	@cat results/demo/summary.txt
 
-# The cluster of tests/slurm is one for all its tests, so they run one after the other; the rest a file at a time per core.
+# A file at a time per worker, in the order of tests/conftest.py; the cluster of tests/slurm has a worker of its own.
 test: setup
-	$(BIN)/pytest tests/slurm
-	$(BIN)/pytest --ignore tests/slurm --numprocesses auto --maxprocesses 8 --dist loadfile
+	$(BIN)/pytest --numprocesses auto --dist loadfile --durations 20
 
 check: data/demo/samples.csv
 	$(BIN)/ruff format --check segpipe tests benchmarks

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.shared import made_once
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -77,15 +80,29 @@ class Run:
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory) -> Run:
-    folder = tmp_path_factory.mktemp("run")
-    segpipe = str(Path(sys.executable).with_name("segpipe"))
-    subprocess.run([segpipe, "phantom", str(folder / "data"), "--count", "16", "--seed", "1"], check=True)
-    return Run(folder)
+def phantoms(tmp_path_factory) -> Path:
+    """The folder that holds the data of all runs; they have copies."""
+
+    def make(folder: Path) -> None:
+        segpipe = str(Path(sys.executable).with_name("segpipe"))
+        subprocess.run([segpipe, "phantom", str(folder / "data"), "--count", "16", "--seed", "1"], check=True)
+
+    return made_once(tmp_path_factory, "phantoms", make)
 
 
 @pytest.fixture(scope="session")
-def finished(run: Run) -> Run:
-    """The tiny config, run once from nothing."""
-    run.snakemake(TINY, "--cores", "2")
+def run(phantoms: Path, tmp_path_factory) -> Run:
+    """A folder with data, for this worker."""
+    return Run(shutil.copytree(phantoms, tmp_path_factory.mktemp("run"), dirs_exist_ok=True))
+
+
+@pytest.fixture(scope="session")
+def finished(run: Run, phantoms: Path, tmp_path_factory) -> Run:
+    """The tiny config, run once from nothing; this worker's copy, with Snakemake's memory of it."""
+
+    def make(folder: Path) -> None:
+        shutil.copytree(phantoms, folder, dirs_exist_ok=True)
+        Run(folder).snakemake(TINY, "--cores", "2")
+
+    shutil.copytree(made_once(tmp_path_factory, "finished", make), run.folder, dirs_exist_ok=True)
     return run
