@@ -67,16 +67,20 @@ class Run:
 
     def jobs(self, config: dict[str, Any]) -> dict[str, int]:
         """What a dry run says it would do: number of jobs by rule."""
-        output = self.snakemake(config, "--cores", "1", "-n", "--quiet", "host").stdout
-        counts: dict[str, int] = {}
-        for line in output.splitlines():
-            words = line.split()
-            if len(words) == 2 and words[1].isdigit() and words[0] in RULES:
-                counts[words[0]] = int(words[1])
-        return counts
+        return jobs_of(self.snakemake(config, "--cores", "1", "-n", "--quiet", "host").stdout)
 
     def results(self, config: dict[str, Any]) -> Path:
         return self.folder / "results" / config["name"]
+
+
+def jobs_of(output: str) -> dict[str, int]:
+    """Number of jobs by rule, from the table that Snakemake begins with."""
+    counts: dict[str, int] = {}
+    for line in output.splitlines():
+        words = line.split()
+        if len(words) == 2 and words[1].isdigit() and words[0] in RULES:
+            counts[words[0]] = int(words[1])
+    return counts
 
 
 @pytest.fixture(scope="session")

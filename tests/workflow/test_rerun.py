@@ -74,24 +74,24 @@ def test_new_masks_are_scored_even_if_the_run_stopped_between(finished):
     assert (finished.results(config) / "report.csv").read_text() != before
 
 
-@pytest.mark.parametrize("what", ["added", "changed", "removed"])
-def test_one_image_costs_one_shard_and_what_depends_on_it(finished, what):
+def test_one_image_costs_one_shard_and_what_depends_on_it(finished):
     images = finished.folder / "data/images"
     some = sorted(images.glob("*.png"))[0]
     kept = some.read_bytes(), some.stat()
     new = images / "new0001_pa1.png"
-    try:
-        if what == "added":
-            shutil.copyfile(some, new)
-        elif what == "changed":
-            some.write_bytes(kept[0] + b"\0")
-        else:
-            some.unlink()
-        assert finished.jobs(TINY) == {"preprocess": 1, "dataset": 1, **EVERYTHING_AFTER_TRAINING}
-    finally:
-        new.unlink(missing_ok=True)
-        some.write_bytes(kept[0])
-        os.utime(some, ns=(kept[1].st_atime_ns, kept[1].st_mtime_ns))
+    changes = {
+        "added": lambda: shutil.copyfile(some, new),
+        "changed": lambda: some.write_bytes(kept[0] + b"\0"),
+        "removed": some.unlink,
+    }
+    for what, change in changes.items():
+        try:
+            change()
+            assert finished.jobs(TINY) == {"preprocess": 1, "dataset": 1, **EVERYTHING_AFTER_TRAINING}, what
+        finally:
+            new.unlink(missing_ok=True)
+            some.write_bytes(kept[0])
+            os.utime(some, ns=(kept[1].st_atime_ns, kept[1].st_mtime_ns))
     assert finished.jobs(TINY) == {}, "as it was before"
 
 

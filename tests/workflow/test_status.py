@@ -1,5 +1,6 @@
 """`segpipe status` names the same jobs and files as the rules do, and sees a run of Snakemake's."""
 
+import contextlib
 import csv
 import subprocess
 import time
@@ -30,10 +31,31 @@ def test_its_jobs_are_those_of_the_rules(run, tmp_path, config):
     assert set(theirs.values()) == set(ours.values())
 
 
-def test_of_a_finished_run_all_jobs_are_done_and_have_their_logs(finished, monkeypatch):
+@pytest.fixture(scope="module")
+def watched(finished) -> tuple[int, set[int]]:
+    """The process of a Snakemake with steps to do, and those that were seen while it ran."""
+    path = finished.folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(TINY | {"report": {"title": "Looked at while it runs"}}, sort_keys=False))
+    process = subprocess.Popen(
+        finished.command(path, "--cores", "2"), cwd=PROJECT, env=finished.environment(), stderr=subprocess.DEVNULL
+    )
+    seen = set()
+    with contextlib.chdir(finished.folder):
+        config = load_config(path)
+        while process.poll() is None:
+            seen.add(look(config).process)
+            time.sleep(0.2)
+    assert process.returncode == 0
+    return process.pid, seen
+
+
+def test_a_snakemake_that_runs_is_seen_with_its_log(watched):
+    process, seen = watched
+    assert process in seen
+
+
+def test_of_a_finished_run_all_jobs_are_done_and_have_their_logs(watched, finished, monkeypatch):
     monkeypatch.chdir(finished.folder)
-    # Whatever other tests did in this folder before, Snakemake's last log is then that of a run with steps.
-    finished.snakemake(TINY | {"report": {"title": "Looked at"}}, "--cores", "2")
     config = load_config(finished.folder / "tiny.yaml")
     found, jobs = look(config), jobs_of(config, ["0000", "0001"])
     assert {state for row in found.jobs.values() for state, number in row.items() if number} == {State.DONE}
@@ -41,18 +63,3 @@ def test_of_a_finished_run_all_jobs_are_done_and_have_their_logs(finished, monke
     assert [model.progress.epoch for model in found.models] == [3, 3]
     assert found.steps.split(" of ")[0] == found.steps.split(" of ")[1]
     assert found.snakemake == "is gone"
-
-
-def test_a_snakemake_that_runs_is_seen_with_its_log(finished, monkeypatch):
-    monkeypatch.chdir(finished.folder)
-    path = finished.folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump(TINY | {"report": {"title": "Looked at while it runs"}}, sort_keys=False))
-    process = subprocess.Popen(
-        finished.command(path, "--cores", "2"), cwd=PROJECT, env=finished.environment(), stderr=subprocess.DEVNULL
-    )
-    config, seen = load_config(path), set()
-    while process.poll() is None:
-        seen.add(look(config).process)
-        time.sleep(0.2)
-    assert process.returncode == 0
-    assert process.pid in seen
