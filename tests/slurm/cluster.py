@@ -1,4 +1,4 @@
-"""A real SLURM on this machine: munged, slurmctld and three slurmd on loopback, with two GPUs that are none.
+"""A real SLURM on this machine: munged, slurmctld and six slurmd on loopback, with GPUs that are none.
 
 Needs root (munged's key, device files, the link at /etc/slurm/slurm.conf, where job steps look for the
 configuration) and Debian's packages ``slurm-wlm`` and ``munge``.
@@ -20,7 +20,10 @@ from segpipe.files.lock import Lock
 
 CONFIG = Path("/etc/slurm/slurm.conf")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
-NODES = ("node1", "node2", "node3")
+# The first two are those of the profile; each of the others is for tests that run beside theirs.
+PARTITIONS = {"cpu": ("node1", "node2"), "gpu": ("node3",), "both": ("node4",), "pair": ("node5", "node6")}
+WITH_GPUS = ("node3", "node4")  # two each
+NODES = tuple(node for nodes in PARTITIONS.values() for node in nodes)
 NAME = "ClusterName=segpipe"
 PATIENCE = 1800.0  # seconds
 
@@ -60,8 +63,7 @@ Prolog={folder}/prolog
 Epilog={folder}/epilog
 TaskProlog={folder}/task-prolog
 {nodes}
-PartitionName=cpu Nodes=node1,node2 Default=YES MaxTime=INFINITE
-PartitionName=gpu Nodes=node3 MaxTime=INFINITE
+{partitions}
 """
 
 
@@ -209,12 +211,18 @@ class Cluster:
         ports = free_ports(1 + len(NODES))
         lines = [
             f"NodeName={node} NodeHostname={socket.gethostname().split('.')[0]} NodeAddr=127.0.0.1 Port={port} "
-            f"CPUs=8 RealMemory=64000{' Gres=gpu:fake:2' if node == 'node3' else ''}"
+            f"CPUs=8 RealMemory=64000{' Gres=gpu:fake:2' if node in WITH_GPUS else ''}"
             for node, port in zip(NODES, ports[1:], strict=True)
         ]
+        partitions = [
+            f"PartitionName={name} Nodes={','.join(nodes)} Default={'YES' if name == 'cpu' else 'NO'} MaxTime=INFINITE"
+            for name, nodes in PARTITIONS.items()
+        ]
         values = {"host": socket.gethostname().split(".")[0], "folder": self.folder, "controller": ports[0]}
-        (self.folder / "slurm.conf").write_text(SETTINGS.format(**values, nodes="\n".join(lines)))
-        gres = f"AutoDetect=off\nNodeName=node3 Name=gpu Type=fake File={self.folder}/gpu[0-1]\n"
+        (self.folder / "slurm.conf").write_text(
+            SETTINGS.format(**values, nodes="\n".join(lines), partitions="\n".join(partitions))
+        )
+        gres = f"AutoDetect=off\nNodeName={','.join(WITH_GPUS)} Name=gpu Type=fake File={self.folder}/gpu[0-1]\n"
         (self.folder / "gres.conf").write_text(gres)
 
     def _run(self, command: list[str]) -> None:

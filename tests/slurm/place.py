@@ -58,15 +58,20 @@ class Head:
 
 
 class Place:
-    """Data, config, profile and results; ``resources`` are those of the profile's rules to replace."""
+    """Data, config, profile and results; ``resources`` and ``partition`` replace those of the profile's rules."""
 
-    def __init__(self, folder: Path, resources: dict[str, dict[str, Any]] | None = None) -> None:
+    def __init__(
+        self, folder: Path, resources: dict[str, dict[str, Any]] | None = None, partition: str | None = None
+    ) -> None:
         self.folder, self.gates = folder, folder / "gates"
         self.results = folder / "results" / str(CONFIG["name"])
         self._heads: list[Head] = []
         self.gates.mkdir()
         (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG, sort_keys=False))
         profile = yaml.safe_load((PROJECT / "profiles/slurm/config.yaml").read_text()) | QUICK
+        if partition:
+            for values in (profile["default-resources"], profile["set-resources"]["train"]):
+                values["slurm_partition"] = partition
         for rule, values in (resources or {}).items():
             profile["set-resources"].setdefault(rule, {}).update(values)
         (folder / "profile").mkdir()
@@ -157,6 +162,12 @@ class Place:
         """What must be the same, wherever and however it was computed."""
         paths = [path for pattern in PATTERNS for path in self.results.glob(pattern)]
         return {str(path.relative_to(self.results)): path.read_bytes() for path in paths}
+
+
+def make_data(folder: Path) -> None:
+    """The phantoms of all places."""
+    segpipe = str(Path(sys.executable).with_name("segpipe"))
+    subprocess.run([segpipe, "phantom", str(folder / "data"), "--count", "16", "--seed", "1"], check=True)
 
 
 def copy_of(reference: Place, folder: Path, without: tuple[str, ...], **values: Any) -> Place:

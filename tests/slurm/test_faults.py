@@ -1,14 +1,14 @@
 """One run on a cluster that everything happens to: nobody can tell from its results, and each fault is met."""
 
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.slurm.cluster import Cluster, wait_until
-from tests.slurm.place import LIMIT, Place
+from tests.slurm.conftest import Scene
+from tests.slurm.place import LIMIT, Place, make_data
 
 pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
 
@@ -40,17 +40,22 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(cluster: Cluster, reference: Place, place_for, tmp_path_factory) -> Story:
-    folder = tmp_path_factory.mktemp("faults")
-    shutil.copytree(reference.folder / "data", folder / "data")
+def story(told) -> Story:
+    return told[__name__].result()
+
+
+def tell(scene: Scene) -> Story:
+    cluster, folder = scene.cluster, scene.folder
+    make_data(folder)
     memory = {"dataset": {"mem_mb": f"{TOO_LITTLE} if attempt == 1 else {ENOUGH}"}}
-    place = place_for(Place(folder, memory))
+    place = scene.keep(Place(folder, memory))
     place.hold("preprocess", "predict-shard", *(f"train-{model}-2" for model in TRAININGS))
     head = place.start()
     shard = cancel_a_shard(cluster, place)
     first = place.wait_held("train-*-2", 2)
-    wait_until(lambda: "PENDING" in cluster.jobs().values(), "a third training that waits", LIMIT)
-    waiting = {job: facts["Reason"] for job, facts in cluster.history().items() if facts["JobState"] == "PENDING"}
+    wait_until(lambda: "PENDING" in cluster.jobs(folder).values(), "a third training that waits", LIMIT)
+    states = cluster.jobs(folder)
+    waiting = {job: cluster.facts(job)["Reason"] for job, state in states.items() if state == "PENDING"}
     cancelled, requeued, limited = meddle_with_trainings(cluster, place, first)
     on_node = take_a_node(cluster, place)
     text = head.finish()

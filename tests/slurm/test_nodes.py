@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.slurm.cluster import Cluster, wait_until
+from tests.slurm.cluster import wait_until
+from tests.slurm.conftest import Scene
 from tests.slurm.place import CONFIG, LIMIT, Place, copy_of
 from tests.workflow.training import WRITTEN
 
@@ -14,7 +15,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
 
 MODEL = f"results/{CONFIG['name']}/models/fold1"
 # What docs/cluster.md says for several nodes, here without GPUs.
-NODES = {"slurm_partition": "cpu", "gpu": 0, "nodes": 2, "mpi": "srun", "tasks": 2}
+NODES = {"slurm_partition": "pair", "gpu": 0, "nodes": 2, "mpi": "srun", "tasks": 2}
 
 
 @dataclass
@@ -48,9 +49,13 @@ def by_two_here(reference: Place) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def pieces(cluster: Cluster, reference: Place, place_for, tmp_path_factory) -> Pieces:
-    folder = tmp_path_factory.mktemp("nodes") / "run"
-    place = place_for(copy_of(reference, folder, ("models/fold1",), resources={"train": NODES}))
+def pieces(told) -> Pieces:
+    return told[__name__].result()
+
+
+def tell(scene: Scene) -> Pieces:
+    cluster, folder = scene.cluster, scene.folder / "run"
+    place = scene.keep(copy_of(scene.reference.result(), folder, ("models/fold1",), resources={"train": NODES}))
     place.hold("train-fold1-2")
     head = place.start(f"{MODEL}/model.safetensors")
     job = next(iter(place.wait_held("train-fold1-2", 1)))
