@@ -94,15 +94,15 @@ def phantoms(tmp_path_factory) -> Path:
     return made_once(tmp_path_factory, "phantoms", make)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def run(phantoms: Path, tmp_path_factory) -> Run:
-    """A folder with data, for this worker."""
+    """A folder with data, for the tests of one file."""
     return Run(shutil.copytree(phantoms, tmp_path_factory.mktemp("run"), dirs_exist_ok=True))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def finished(run: Run, phantoms: Path, tmp_path_factory) -> Run:
-    """The tiny config, run once from nothing; this worker's copy, with Snakemake's memory of it."""
+    """The tiny config, run once from nothing: for the tests of one file a copy, with Snakemake's memory of it."""
 
     def make(folder: Path) -> None:
         shutil.copytree(phantoms, folder, dirs_exist_ok=True)
