@@ -14,7 +14,6 @@ from tests.workflow.conftest import TINY, Run
         ({"model": {"network": "unett"}}, ["unett", "unet"]),
         ({"model": {"options": {"chanels": [4]}}}, ["chanels", "channels"]),
         ({"model": {"weights": "nowhere"}}, ["nowhere/model.json is not a segpipe model"]),
-        ({"data": {**TINY["data"], "root": "nowhere"}}, ["data.root", "nowhere", "does not exist"]),
         ({"data": {**TINY["data"], "images": "images/{patient}-{view}.bmp"}}, ["matches none of the 16 files"]),
         (
             {"data": {**TINY["data"], "images": ["images/{patient}_{view}.png", "./images/{patient}_{view}.png"]}},
