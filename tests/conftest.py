@@ -18,11 +18,13 @@ FIRST = (
 )
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """A worker for each core, eight at most, and one for the cluster."""
     return min(len(os.sched_getaffinity(0)), 8) + 1
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """``--dist loadfile`` in our order, with the cluster's files one after the other."""
     from xdist.scheduler import LoadFileScheduling
