@@ -25,7 +25,7 @@ from segpipe.preprocess.reuse import unused
 from segpipe.samples.scan import latest_file, read_scan
 
 _DAY = 86_400.0  # seconds
-_SHARD = re.compile(r"(\d+)(\.(parquet|tar|log|tsv))?")
+_SHARD = re.compile(r"(\d+)(\.(parquet|log|tsv))?")
 _OF_A_SCAN = re.compile(r"[a-z0-9]+-[0-9a-f]{16}\.(csv|json)")
 _OF_SHARDS = ("predictions", "masks", "scores")  # in every trial, by shard
 _NOTES = ("logs", "benchmarks")

@@ -23,6 +23,7 @@ from segpipe.samples.shards import Tables, fingerprint, shard_count, shard_of, t
 from segpipe.samples.sheet import samples_from_sheet
 
 _OF_0_1 = "samples/index.json"
+_DAMAGED = "{path} is damaged ({reason}). `segpipe scan CONFIG` writes it again."
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,9 @@ def scan_with(table: Path) -> Scan | None:
 
 
 def _named_by(path: Path) -> Scan:
-    damaged = "{path} is damaged ({reason}). `segpipe scan CONFIG` writes it again."
-    value = read_json(path, damaged, damaged)
+    value = read_json(path, _DAMAGED, _DAMAGED)
     if not isinstance(value, dict) or not isinstance(value.get("scan"), str):
-        raise InputError(damaged.format(path=path, reason="it names no scan"))
+        raise InputError(_DAMAGED.format(path=path, reason="it names no scan"))
     return read_scan_file(path.parent.parent / value["scan"])
 
 
@@ -131,8 +131,7 @@ def read_scan_file(path: Path) -> Scan:
     Raises:
         InputError: it is missing, damaged, or by another version of segpipe.
     """
-    damaged = "{path} is damaged ({reason}). `segpipe scan CONFIG` writes it again."
-    values = read_json(path, "{path} is missing; start the run with snakemake, or `segpipe scan CONFIG`.", damaged)
+    values = read_json(path, "{path} is missing; start the run with snakemake, or `segpipe scan CONFIG`.", _DAMAGED)
     if not isinstance(values, dict) or set(values) != {field.name for field in fields(Scan)}:
         raise InputError(f"{path} is of another version of segpipe. `segpipe scan CONFIG` writes it again.")
     return Scan(**values)
@@ -158,15 +157,11 @@ def scan_of_job(config: Config) -> tuple[Config, Scan]:
 
 
 def scan_without_files(config: Config) -> tuple[Scan, str]:
-    """What is known while ``data.root`` is away, the last scan or nothing at all, and why no job can run."""
-    why = (
-        f"data.root: the folder {config.data.root} does not exist (looked from {Path.cwd().name}/). "
-        "Paths are relative to the folder that snakemake runs in."
-    )
-    try:
+    """What is known while ``data.root`` is away, the config's own last scan or nothing, and why no job can run."""
+    why = _no_root(config)
+    if latest_file(config).is_file():
         return read_scan(config), f"{why} What follows is of the last scan."
-    except InputError:
-        return Scan(0, {}, _write_stages(config, []), {}), f"{why} No images are known."
+    return Scan(0, {}, _write_stages(config, []), {}), f"{why} No images are known."
 
 
 def list_samples(config: Config) -> tuple[list[Sample], list[str]]:
@@ -183,10 +178,7 @@ def find_samples(config: Config) -> Listing:
     """The same, one after the other."""
     data = config.data
     if not data.root.is_dir():
-        raise InputError(
-            f"data.root: the folder {data.root} does not exist (looked from {Path.cwd().name}/). "
-            "Paths are relative to the folder that snakemake runs in."
-        )
+        raise InputError(_no_root(config))
     try:
         salt = read_salt(data.patient_salt_file)
     except OSError as error:
@@ -195,6 +187,13 @@ def find_samples(config: Config) -> Listing:
         return samples_from_sheet(data, list(config.class_values), config.folds.column, salt, not config.model.weights)
     found = samples_from_patterns(data, salt, config.results)
     return _fold_from_wildcard(found, config.folds.column) if config.folds.column else found
+
+
+def _no_root(config: Config) -> str:
+    return (
+        f"data.root: the folder {config.data.root} does not exist (looked from {Path.cwd().name}/). "
+        "Paths are relative to the folder that snakemake runs in."
+    )
 
 
 def _fold_from_wildcard(found: Listing, column: str) -> Listing:

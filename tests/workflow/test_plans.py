@@ -32,7 +32,8 @@ def test_other_plans_at_random_moments_of_a_run_change_no_byte_of_it(finished: R
     with log.open("w") as stream:
         command, environment = finished.command(path, "--cores", "2"), finished.environment()
         running = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=stream, stderr=stream)
-    draw, plans = random.Random(time.time_ns()), 0
+    seed, plans = time.time_ns(), 0
+    draw = random.Random(seed)
     while running.poll() is None:
         other = finished.folder / "other.yaml"
         other.write_text(yaml.safe_dump({**config, **draw.choice(OTHERS)}, sort_keys=False))
@@ -48,6 +49,7 @@ def test_other_plans_at_random_moments_of_a_run_change_no_byte_of_it(finished: R
         time.sleep(draw.uniform(0, 2))
     assert running.returncode == 0, log.read_text()
     assert plans >= 3
+    print(f"moments of seed {seed}")  # shown where the next line fails
     assert outputs(finished.results(config)) == outputs(finished.results(TINY))
     assert finished.jobs(config) == {}
 

@@ -18,18 +18,12 @@ from segpipe.config.costs import (
     train_memory_mb,
 )
 from segpipe.config.load import parse_config
-from segpipe.config.variants import RUN
-from segpipe.config.variants import repeat_folder
-from segpipe.config.variants import trials
-from segpipe.config.variants import variants
+from segpipe.config.variants import RUN, repeat_folder, trials, variants
 from segpipe.errors import SegpipeError
 from segpipe.files.source import file_stamp
 from segpipe.models.card import check_models
 from segpipe.pool.gpus import gpus_wanted
-from segpipe.samples.scan import hand_to_jobs
-from segpipe.samples.scan import scan
-from segpipe.samples.scan import scan_of_job
-from segpipe.samples.scan import scan_without_files
+from segpipe.samples.scan import hand_to_jobs, scan, scan_of_job, scan_without_files
 
 # `segpipe` of this very environment, whether or not it is activated where a job runs. A prefix replaces Snakemake's own.
 shell.prefix(

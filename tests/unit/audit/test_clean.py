@@ -15,12 +15,12 @@ from segpipe.samples.scan import scan
 from tests.unit.samples.configs import write_config
 
 GONE = [
-    "shards/0009", "masks/0009", "masks/0009.tar", "masks/0009.parquet", "predictions/0009.parquet",
+    "shards/0009", "masks/0009", "predictions/0009.parquet",
     "scores/0009.parquet", "logs/preprocess/0009.log", "benchmarks/score/0009.tsv", "models/fold7",
     "models/fold0-r2", "models/fold0/checkpoints/superseded-12345678.pt", "compare/old-dice-all", "repeats/2",
 ]  # fmt: skip
 USED = [
-    "shards/0000", "masks/0000", "masks/0001.tar", "predictions/0000.parquet", "scores/0001.parquet", "report.csv",
+    "shards/0000", "masks/0000", "masks/0001", "predictions/0000.parquet", "scores/0001.parquet", "report.csv",
     "models/fold0/model.json", "models/fold1", "models/fold0/checkpoints/last.pt", "models/fold0/checkpoints/best.pt",
     "logs/preprocess/0000.log", "shards/notes", "my figures", "lr-find/fold0", "dataset/dataset.parquet",
 ]  # fmt: skip

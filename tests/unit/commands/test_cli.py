@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from segpipe import __version__
+from segpipe.samples.scan import scan
 from tests.conftest import PROJECT
+from tests.unit.samples.configs import write_config
 
 SEGPIPE = str(Path(sys.executable).with_name("segpipe"))
 
@@ -25,6 +27,21 @@ def test_errors_are_one_message_with_the_documented_code(tmp_path):
     (tmp_path / "none.yaml").write_text("data: {images: x.png, masks: {a: m.png}, root: nowhere}\n")
     assert segpipe("scan", str(tmp_path / "none.yaml")).returncode == 4
     assert segpipe("train").returncode == 2
+
+
+def test_an_archive_that_is_away_is_an_input_error_and_no_broken_image(tmp_path):
+    config = write_config(tmp_path)
+    found = scan(config)
+    (tmp_path / "data").rename(tmp_path / "away")
+    stage = {name: f"--config={config.folder / found.stage(name)}" for name in ("preprocess", "score")}
+    table, output = f"--table={config.folder / found.table('0000')}", f"--output={tmp_path / 'written'}"
+    for done in (
+        segpipe("preprocess", stage["preprocess"], table, output),
+        segpipe("score", stage["score"], table, "--shard=x", "--predictions=x", "--masks=x", output),
+    ):
+        assert done.returncode == 4
+        assert "Is its disk mounted? No image was looked at." in done.stderr
+    assert not (tmp_path / "written").exists()
 
 
 def test_the_version_is_printed_without_a_verb():

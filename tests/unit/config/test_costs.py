@@ -1,4 +1,4 @@
-"""What jobs ask their scheduler for, held against what benchmarks/RESULTS.md measured."""
+"""What jobs ask their scheduler for, held against what was measured."""
 
 import pytest
 
@@ -6,18 +6,20 @@ from segpipe.config import Model, Train
 from segpipe.config.costs import (
     HEADROOM,
     MEMORY_MB,
+    MEMORY_MB_PER_THREAD,
     SECONDS_PER_IMAGE,
     START_MINUTES,
     STEP_MB,
     TRAIN_START_MB,
     memory_mb,
     minutes,
+    threads_of_shard,
     train_memory_mb,
 )
 from segpipe.models.networks.registry import NETWORKS
 
 SNAKEMAKE_MB = 300  # a SLURM job holds two of them beside its command
-# Stage, images, CPU seconds, MB: growth.py, memory.py, readers.py (JPEG 2000), predict_profile.py, surface.py.
+# Stage, images, CPU seconds, MB.
 MEASURED = [
     ("preprocess", 1_000, 129, 710),
     ("predict", 1_000, 160, 766),
@@ -32,6 +34,18 @@ def test_what_was_measured_fits_in_with_room_to_spare(stage, images, seconds, mb
     assert SECONDS_PER_IMAGE[stage] * images >= seconds
     assert minutes(stage, images) * 60 >= 5 * seconds
     assert memory_mb(stage, images) >= 1.5 * (mb + SNAKEMAKE_MB)
+
+
+@pytest.mark.parametrize(("shards", "threads"), [(0, 16), (1, 16), (4, 4), (5, 3), (16, 1), (256, 1)])
+def test_few_shards_take_many_cores_whatever_the_machine(shards, threads):
+    assert threads_of_shard(shards) == threads
+
+
+def test_each_process_of_a_shard_has_memory_of_its_own():
+    assert (
+        memory_mb("preprocess", 100, threads=3) == memory_mb("preprocess", 100) + 2 * MEMORY_MB_PER_THREAD["preprocess"]
+    )
+    assert memory_mb("predict", 100, threads=3) == memory_mb("predict", 100), "threads share it"
 
 
 @pytest.mark.parametrize("stage", SECONDS_PER_IMAGE)

@@ -43,7 +43,7 @@ def tables(config):
 
 def changed(config, **sections):
     values = config.model_dump(mode="json")
-    return parse_config(values | {name: values[name] | more for name, more in sections.items()})
+    return parse_config(values | {name: (values[name] or {}) | more for name, more in sections.items()})
 
 
 def test_patterns_give_patient_site_and_carried_columns_and_keep_names_out(archive):
@@ -244,6 +244,10 @@ def test_without_its_archive_the_last_scan_is_known(archive):
     gone, why = scan_without_files(config)
     assert gone == found
     assert "does not exist" in why
+    other, why = scan_without_files(changed(config, compare={"losses": ["dice", "bce"]}))
+    assert (other.images, other.shards) == (0, {}), "another config's scan has other stages"
+    assert "compare" in other.stages
+    assert "No images are known" in why
 
 
 def test_results_of_the_first_version_are_refused_in_a_sentence(archive):

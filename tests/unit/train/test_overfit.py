@@ -1,4 +1,4 @@
-"""Whether network, loss and optimizer work at all; benchmarks/overfit.py does the same at 512 x 512, and tells time."""
+"""Whether network, loss and optimizer work at all."""
 
 import pandas as pd
 
