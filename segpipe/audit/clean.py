@@ -22,7 +22,7 @@ from segpipe.errors import InputError
 from segpipe.files.space import in_words
 from segpipe.log import plain
 from segpipe.preprocess.reuse import unused
-from segpipe.samples.scan import latest_file, read_scan
+from segpipe.samples.scan import read_scan
 
 _DAY = 86_400.0  # seconds
 _SHARD = re.compile(r"(\d+)(\.(parquet|log|tsv))?")
@@ -97,13 +97,12 @@ class Results:
                     yield Unused(path, "no seed of the config")
 
     def _of_scans(self) -> Iterator[Unused]:
-        """Sample tables, stages' configs and scans of other configs, or of files that have changed since."""
-        named = {latest_file(self._config).relative_to(self.folder).as_posix(), self._scan.file}
-        named |= {*map(self._scan.table, self._tables), *map(self._scan.stage, self._scan.stages)}
+        """Sample tables, stages' configs and scans that were planned, or run before, and are not of the last run."""
+        named = {self._scan.file, *map(self._scan.table, self._tables), *map(self._scan.stage, self._scan.stages)}
         for folder in ("samples", *(f"{trial}config" for trial in self._trials)):
             for path in children(self.folder, folder):
                 if _OF_A_SCAN.fullmatch(path.name) and path.relative_to(self.folder).as_posix() not in named:
-                    yield Unused(path, "the last scan of the config names another")
+                    yield Unused(path, "the last run has others")
 
     def _is_given(self, path: Path) -> bool:
         real = Path(os.path.realpath(path))

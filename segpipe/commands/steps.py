@@ -26,6 +26,7 @@ def scan(config: Annotated[Path, typer.Argument(help="a config file (YAML)")]) -
     from segpipe.config.stages import ReportStage, load_stage
     from segpipe.models.card import check_models
     from segpipe.report.columns import check_groups
+    from segpipe.samples.scan import begin
     from segpipe.samples.scan import scan as scan_config
 
     set_up_logging(None)
@@ -33,6 +34,7 @@ def scan(config: Annotated[Path, typer.Argument(help="a config file (YAML)")]) -
     check_models(loaded)
     found = scan_config(loaded)
     check_groups(load_stage(loaded.folder / found.stage("report"), ReportStage))
+    begin(loaded, found)
     typer.echo(f"{found.images} images in {len(found.shards)} shards: {loaded.folder / 'samples'}")
 
 

@@ -17,7 +17,7 @@ from segpipe.files.atomic import canonical_json
 from segpipe.models.card import ModelCard
 from segpipe.models.weights import weights_hash
 from segpipe.report.table import run_table
-from segpipe.samples.scan import newest_scan
+from segpipe.samples.scan import scan_of_run
 from segpipe.score.summary import METHOD, of_images
 
 ADVICE = "Give the results folder of the finished run that trained the model, as results/<name>."
@@ -163,7 +163,7 @@ def _tested(folder: Path, card: ModelCard, results: Path) -> Tested:
     """
     _check_run(folder, card, results)
     try:
-        found = newest_scan(results)
+        found = scan_of_run(results)
     except InputError as error:
         raise InputError(f"--results: {error} {ADVICE}") from None
     stage = load_stage(results / found.stage("report"), ReportStage)

@@ -3,7 +3,8 @@
 It runs in Snakemake's main process whenever the workflow is parsed, also for a dry run. What it writes is named by its
 content, and nothing is ever changed or removed: ``samples/<shard>-<hash>.csv``, ``config/<stage>-<hash>.json``, and the
 scan itself, ``samples/scan-<hash>.json``, which names the others. So a run keeps the files it began with, whatever is
-parsed beside it, and Snakemake sees by the names which shards and stages have something new to do.
+parsed beside it, and Snakemake sees by the names which shards and stages have something new to do. Only a run that is
+started leaves its mark, ``samples/begun.json``, by which verbs that look at results know what they are of.
 """
 
 import os
@@ -22,6 +23,7 @@ from segpipe.samples.sample import Listing, Sample, read_salt
 from segpipe.samples.shards import Tables, fingerprint, shard_count, shard_of, table_name
 from segpipe.samples.sheet import samples_from_sheet
 
+_BEGUN = "samples/begun.json"  # names the scan of the last run that was started
 _OF_0_1 = "samples/index.json"
 _DAMAGED = "{path} is damaged ({reason}). `segpipe scan CONFIG` writes it again."
 
@@ -71,46 +73,58 @@ def scan(config: Config) -> Scan:
         shards[shard], rows[shard] = fingerprint(text.encode()), members
         write_text_if_changed(config.folder / "samples" / table_name(shard, shards[shard]), text)
     result = Scan(images, shards, _write_stages(config, listing.carried), rows)
-    write_text_if_changed(config.folder / result.file, result.text)
-    write_text_if_changed(latest_file(config), canonical_json({"scan": result.file}))
+    path = config.folder / result.file
+    write_text_if_changed(path, result.text)
+    if _plans(path.parent)[0] != path:  # an older plan holds again
+        path.touch()
     return result
 
 
-def read_scan(config: Config) -> Scan:
-    """What the last scan of this config found. Where the config was changed since, the newest scan of its folder.
+def begin(config: Config, found: Scan) -> None:
+    """A run starts from this scan: it is what its results are of, whatever is planned beside it or later."""
+    write_text_if_changed(config.folder / _BEGUN, canonical_json({"scan": found.file}))
 
-    Raises:
-        InputError: there was none, or by another version of segpipe.
+
+def read_scan(config: Config) -> Scan:
+    """The scan of the run in this config's folder (:func:`scan_of_run`); a warning tells of another config's.
+
+    Before the first run it is the config's own last plan, if there is one.
     """
-    if latest_file(config).is_file():
-        return _named_by(latest_file(config))
-    found = newest_scan(config.folder)
-    logger.warning(
-        "The config is not the one that %s was scanned with; what follows is of the last run that was planned there. "
-        "`snakemake -n` says what the config as it is now changes.",
-        config.folder,
-    )
+    if not (config.folder / _BEGUN).exists() and (own := _planned(config)):
+        return own
+    found = scan_of_run(config.folder)
+    if found.stages["provenance"] != _fingerprint(config):
+        logger.warning(
+            "The config is not the one that %s was made with; what follows is of the run that was. `snakemake -n` says "
+            "what the config as it is now changes.",
+            config.folder,
+        )
     return found
 
 
-def newest_scan(results: Path) -> Scan:
-    """The last scan of a results folder, of whatever config.
+def scan_of_run(results: Path) -> Scan:
+    """The scan that the last run of a results folder began with; before the first run, the newest plan.
 
     Raises:
-        InputError: as :func:`read_scan`.
+        InputError: there was none, it is damaged, or by another version of segpipe.
     """
-    found = sorted((results / "samples").glob("latest-*.json"), key=lambda path: path.stat().st_mtime_ns)
-    if not found:
+    begun = results / _BEGUN
+    if begun.exists():
+        value = read_json(begun, _DAMAGED, _DAMAGED)
+        if not isinstance(value, dict) or not isinstance(value.get("scan"), str):
+            raise InputError(_DAMAGED.format(path=begun, reason="it names no scan"))
+        return read_scan_file(results / value["scan"])
+    plans = _plans(results / "samples")
+    if not plans:
         _refuse_older_results(results)
         raise InputError(f"{results}/samples holds no scan; start the run with snakemake, or `segpipe scan CONFIG`.")
-    return _named_by(found[-1])
+    return read_scan_file(plans[0])
 
 
 def scan_with(table: Path) -> Scan | None:
     """The newest scan that names this sample table, for a job, which is given no more than that; None without one."""
     shard = shard_of(table)
-    newest_first = sorted(table.parent.glob("scan-*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for path in newest_first:
+    for path in _plans(table.parent):
         with suppress(InputError):
             found = read_scan_file(path)
             if shard in found.shards and found.table(shard) == f"samples/{table.name}":
@@ -118,11 +132,19 @@ def scan_with(table: Path) -> Scan | None:
     return None
 
 
-def _named_by(path: Path) -> Scan:
-    value = read_json(path, _DAMAGED, _DAMAGED)
-    if not isinstance(value, dict) or not isinstance(value.get("scan"), str):
-        raise InputError(_DAMAGED.format(path=path, reason="it names no scan"))
-    return read_scan_file(path.parent.parent / value["scan"])
+def _plans(samples: Path) -> list[Path]:
+    """All scans, the last one first."""
+    return sorted(samples.glob("scan-*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+
+def _planned(config: Config) -> Scan | None:
+    """The last scan of exactly this config."""
+    for path in _plans(config.folder / "samples"):
+        with suppress(InputError):
+            found = read_scan_file(path)
+            if found.stages.get("provenance") == _fingerprint(config):
+                return found
+    return None
 
 
 def read_scan_file(path: Path) -> Scan:
@@ -159,8 +181,8 @@ def scan_of_job(config: Config) -> tuple[Config, Scan]:
 def scan_without_files(config: Config) -> tuple[Scan, str]:
     """What is known while ``data.root`` is away, the config's own last scan or nothing, and why no job can run."""
     why = _no_root(config)
-    if latest_file(config).is_file():
-        return read_scan(config), f"{why} What follows is of the last scan."
+    if own := _planned(config):
+        return own, f"{why} What follows is of the last scan."
     return Scan(0, {}, _write_stages(config, []), {}), f"{why} No images are known."
 
 
@@ -216,10 +238,9 @@ def _write_stages(config: Config, carried: list[str]) -> dict[str, str]:
     return found
 
 
-def latest_file(config: Config) -> Path:
-    """Names the last scan of exactly this config."""
-    text = canonical_json(config.model_dump(mode="json"))
-    return config.folder / "samples" / f"latest-{fingerprint(text.encode())}.json"
+def _fingerprint(config: Config) -> str:
+    """What tells one config from another: the whole of it is the part that provenance sees."""
+    return fingerprint(stage_text(ProvenanceStage(config=config.model_dump(mode="json"))).encode())
 
 
 def _variable(config: Config) -> str:

@@ -17,11 +17,12 @@ from matplotlib.figure import Figure
 
 from segpipe.config import Config
 from segpipe.config.load import load_config
-from segpipe.config.stages import TrainStage, stage_configs, stage_file, stage_text
+from segpipe.config.stages import TrainStage, stage_configs, stage_text
 from segpipe.errors import ConfigError, InputError
 from segpipe.files.atomic import atomic_path
 from segpipe.log import logger, track
 from segpipe.models.device import fix_arithmetic
+from segpipe.samples.scan import scan_of_run
 from segpipe.samples.shards import fingerprint
 from segpipe.train.data import Batch, TrainLoader
 from segpipe.train.distributed import ProcessGroup, join
@@ -83,10 +84,9 @@ def _check_prepared(config: Config, path: Path) -> None:
     advice = f"`snakemake --cores all --configfile {path} --until dataset` does it."
     if not (folder / "dataset/dataset.parquet").exists():
         raise InputError(f"{folder} is not prepared: {folder}/dataset/dataset.parquet is missing. {advice}")
-    stages = stage_configs(config, [])
+    stages, made = stage_configs(config, []), scan_of_run(folder).stages
     for name in PREPARED_BY:
-        written = folder / stage_file(name, fingerprint(stage_text(stages[name]).encode()))
-        if not written.exists():
+        if made[name] != fingerprint(stage_text(stages[name]).encode()):
             raise InputError(
                 f"{folder} was prepared with other settings for {name} than those of {path}. Prepare it again; {advice}"
             )

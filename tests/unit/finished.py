@@ -15,7 +15,7 @@ from segpipe.predict.shard import predict_shard
 from segpipe.preprocess.stage import preprocess_shard
 from segpipe.preprocess.store import FILES
 from segpipe.report.stage import write_run_report
-from segpipe.samples.scan import scan
+from segpipe.samples.scan import begin, scan
 from segpipe.score.stage import score_shard
 from tests.unit.model_files import TINY, write_model
 
@@ -63,6 +63,7 @@ def map_here(prepare, arguments, items, limits, workers):
 def run_stages(config: Config) -> None:
     """What Snakemake does, in one process."""
     found = scan(config)
+    begin(config, found)
     results, shards = config.folder, sorted(found.shards)
     files = {name: results / found.stage(name) for name in found.stages}
     stages = stage_configs(config, json.loads(files["report"].read_text())["carried"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from segpipe.samples.scan import scan_of_run
 from tests.workflow.conftest import PROJECT, TINY, Run
 
 # What other plans want of the same results folder: settings of every stage, another number of shards, other classes.
@@ -52,6 +53,7 @@ def test_other_plans_at_random_moments_of_a_run_change_no_byte_of_it(finished: R
     print(f"moments of seed {seed}")  # shown where the next line fails
     assert outputs(finished.results(config)) == outputs(finished.results(TINY))
     assert finished.jobs(config) == {}
+    assert set(scan_of_run(finished.results(config)).shards) == {"0000", "0001"}, "the run's, not a plan's"
 
 
 def test_without_its_images_a_run_can_be_looked_at_and_not_started(run: Run, tmp_path):

@@ -23,7 +23,13 @@ from segpipe.errors import SegpipeError
 from segpipe.files.source import file_stamp
 from segpipe.models.card import check_models
 from segpipe.pool.gpus import gpus_wanted
-from segpipe.samples.scan import hand_to_jobs, scan, scan_of_job, scan_without_files
+from segpipe.samples.scan import (
+    begin,
+    hand_to_jobs,
+    scan,
+    scan_of_job,
+    scan_without_files,
+)
 
 # `segpipe` of this very environment, whether or not it is activated where a job runs. A prefix replaces Snakemake's own.
 shell.prefix(
@@ -59,6 +65,7 @@ except SegpipeError as error:
 onstart:
     if MISSING:
         raise WorkflowError(MISSING)
+    begin(CONFIG, SCAN)
 
 
 # profiles/default, which Snakemake reads beside any other profile, has one GPU: that of this machine. A cluster, to which

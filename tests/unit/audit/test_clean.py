@@ -11,7 +11,7 @@ from segpipe.audit.clean import find_unused, freed, listing, remove, remove_all
 from segpipe.cli import app
 from segpipe.errors import InputError
 from segpipe.preprocess.reuse import kept_as, list_kept
-from segpipe.samples.scan import scan
+from segpipe.samples.scan import begin, scan
 from tests.unit.samples.configs import write_config
 
 GONE = [
@@ -31,7 +31,9 @@ def run(tmp_path, monkeypatch):
     """A config, and its results folder with what is used and what is not."""
     monkeypatch.chdir(tmp_path)
     config = write_config(tmp_path)
-    assert set(scan(config).shards) == {"0000", "0001"}
+    planned = scan(config)
+    assert set(planned.shards) == {"0000", "0001"}
+    begin(config, planned)
     for name in [*GONE, *USED]:
         path = config.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +71,7 @@ def test_tables_and_configs_that_only_other_plans_name_go(run, tmp_path):
     write_config(tmp_path)
     planned = {path for folder in ("samples", "config") for path in (run.folder / folder).iterdir()} - own
     listed = {each.path for each in find_unused(tmp_path / "config.json")}
-    assert {path.name.partition("-")[0] for path in planned} >= {"0000", "report", "provenance", "scan", "latest"}
+    assert {path.name.partition("-")[0] for path in planned} >= {"0000", "report", "provenance", "scan"}
     assert planned <= listed
     assert not own & listed
 

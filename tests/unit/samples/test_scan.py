@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from segpipe.config.load import parse_config
 from segpipe.errors import ConfigError, InputError
 from segpipe.samples.sample import Sample
-from segpipe.samples.scan import hand_to_jobs, read_scan, scan, scan_of_job, scan_without_files
+from segpipe.samples.scan import begin, hand_to_jobs, read_scan, scan, scan_of_job, scan_of_run, scan_without_files
 from segpipe.samples.shards import Tables, read_table, shard_count, shard_hash, shard_name
 
 
@@ -217,7 +218,32 @@ def test_planning_something_else_only_adds_files(archive):
     assert scan(other) != found
     after = files_of(config.folder)
     assert before.items() <= after.items()
-    assert read_scan(config) == found, "each config has its own last scan"
+    assert read_scan(config) == found, "before the first run, each config has its own last plan"
+
+
+def test_results_are_of_the_run_that_was_started_whatever_is_planned_since(archive, caplog):
+    config = by_patterns(archive)
+    found = scan(config)
+    begin(config, found)
+    other = changed(config, data={"shards": 1}, report={"title": "Another"})
+    assert scan(other) != found
+    assert scan_of_run(config.folder) == read_scan(config) == found
+    assert "is not the one that" not in caplog.text
+    assert read_scan(other) == found
+    assert "is not the one that" in caplog.text
+    begin(other, scan(other))
+    assert scan_of_run(config.folder) == read_scan(other) != found
+
+
+def test_an_older_plan_that_holds_again_is_the_last_one(archive):
+    config, image = by_patterns(archive), archive / "images/north/P99_pa.png"
+    first = scan(config)
+    image.touch()
+    time.sleep(0.05)  # the clock of a file system ticks in milliseconds
+    assert scan(config) != first
+    image.unlink()
+    time.sleep(0.05)
+    assert scan(config) == first == read_scan(config)
 
 
 def test_a_job_keeps_the_scan_and_the_config_that_its_run_began_with(archive, monkeypatch):

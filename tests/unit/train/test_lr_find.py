@@ -4,8 +4,9 @@ import pytest
 import yaml
 
 from segpipe.config.load import load_config
-from segpipe.config.stages import stage_configs, stage_file, stage_text
+from segpipe.config.stages import stage_configs, stage_text
 from segpipe.errors import ConfigError, InputError
+from segpipe.samples.scan import Scan, begin
 from segpipe.samples.shards import fingerprint
 from segpipe.train import lr_find
 from segpipe.train.lr_find import find_learning_rate, range_test, read_curve, write_picture
@@ -88,14 +89,21 @@ def config(prepared, tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump({**CONFIG, "results": str(tmp_path)}))
     folder = tmp_path / "small"
-    (folder / "config").mkdir(parents=True)
-    (folder / "dataset").mkdir()
+    (folder / "dataset").mkdir(parents=True)
     (folder / "dataset/dataset.parquet").symlink_to(prepared / "dataset.parquet")
     (folder / "shards").symlink_to(prepared / "shards")
-    for name, part in stage_configs(load_config(path), []).items():
-        text = stage_text(part)
-        (folder / stage_file(name, fingerprint(text.encode()))).write_text(text)
+    start(path)
     return path
+
+
+def start(path):
+    """What a run of this config leaves when it starts: images and shards are those of the fixture."""
+    config = load_config(path)
+    stages = {name: fingerprint(stage_text(part).encode()) for name, part in stage_configs(config, []).items()}
+    found = Scan(0, {}, stages, {})
+    (config.folder / "samples").mkdir(exist_ok=True)
+    (config.folder / found.file).write_text(found.text)
+    begin(config, found)
 
 
 def find(config, model=None, steps=10, lowest=1e-4, highest=1e-2):
@@ -131,8 +139,7 @@ def test_a_run_that_is_not_prepared_says_which_command_prepares_it(config):
 
 
 def test_shards_of_other_settings_are_refused(config):
-    (path,) = (config.parent / "small/config").glob("preprocess-*.json")
-    path.rename(path.with_name("preprocess-0000000000000000.json"))
+    config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), "preprocess": {"size": 96}}))
     with pytest.raises(InputError, match="prepared with other settings for preprocess"):
         find(config)
 
